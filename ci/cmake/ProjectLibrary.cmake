@@ -1,0 +1,25 @@
+# project_library(name DIR dir SOURCES … HEADERS … [USES public deps…] [PRIVATE private deps…])
+#   A static library whose include root is <dir>/include. Another room sees its headers only by
+#   naming it in USES, so a forbidden edge fails to compile. Public headers must compile alone.
+# project_tests(name SOURCES … USES …): one GoogleTest program, each case a ctest test.
+function(project_library name)
+  cmake_parse_arguments(P "" "DIR" "SOURCES;HEADERS;USES;PRIVATE" ${ARGN})
+  add_library(${name} STATIC ${P_SOURCES})
+  target_sources(${name} PUBLIC FILE_SET HEADERS BASE_DIRS ${P_DIR}/include FILES ${P_HEADERS})
+  target_include_directories(${name} PRIVATE ${P_DIR}/src)
+  target_link_libraries(${name} PUBLIC ${P_USES} PRIVATE project_settings ${P_PRIVATE})
+endfunction()
+
+function(project_tests name)
+  if(NOT GRETA_TESTS)
+    return()
+  endif()
+  cmake_parse_arguments(P "" "DIR" "SOURCES;USES" ${ARGN})
+  add_executable(${name} ${P_SOURCES})
+  if(P_DIR)
+    target_include_directories(${name} PRIVATE ${P_DIR}/src)
+  endif()
+  target_link_libraries(${name} PRIVATE project_settings ${P_USES} GTest::gtest GTest::gtest_main)
+  include(GoogleTest)
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
+endfunction()

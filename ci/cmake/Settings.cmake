@@ -1,0 +1,37 @@
+# Compiler settings as one INTERFACE target that every project target links.
+option(GRETA_TIDY "run clang-tidy on every source while compiling" OFF)
+set(GRETA_SANITIZE "" CACHE STRING "sanitizers, comma separated, e.g. address,undefined")
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+set(CMAKE_VERIFY_INTERFACE_HEADER_SETS ON)
+
+add_library(project_settings INTERFACE)
+target_compile_options(project_settings INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor
+  -Woverloaded-virtual -Werror
+  # Results must not depend on which a*b+c the compiler chose to contract.
+  -ffp-contract=off)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # GCC 12 reports false positives of these inside the standard library at -O2.
+  target_compile_options(project_settings INTERFACE -Wno-restrict -Wno-maybe-uninitialized
+    -Wno-array-bounds -Wno-stringop-overflow -Wno-stringop-overread)
+endif()
+if(GRETA_SANITIZE)
+  target_compile_options(project_settings INTERFACE -fsanitize=${GRETA_SANITIZE}
+    -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(project_settings INTERFACE -fsanitize=${GRETA_SANITIZE})
+endif()
+if(GRETA_TIDY)
+  set(CMAKE_CXX_CLANG_TIDY clang-tidy --quiet)
+endif()
+find_program(GRETA_CCACHE ccache)
+if(GRETA_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${GRETA_CCACHE})
+endif()
