@@ -1,0 +1,56 @@
+#pragma once
+// Past bugs, injected on purpose (GRETA_INJECT=name[:layer=L,head=H,step=S][;name…]), so that every
+// check can be shown to catch what it is for. A run with a fault says so in effective.json.
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "contract/result.h"
+
+namespace greta::engine {
+
+// The names of design.md; only those that the CPU path of this tree can place are listed.
+enum class Fault {
+  kv_layer_base,       // attention of layer L reads layer 0's slice of the cache
+  kv_write_hq_stride,  // the update writes with Hq's head stride
+  gqa_map,             // query head h reads KV head h % Hkv instead of h / group
+  seq_len_off_by_one,  // decode attention misses the newest key
+  rope_k_off_by_one,   // k is rotated for position + 1
+  rope_qk_off_by_one,  // q and k are
+  rope_half_split,     // pairs (i, i + d/2) instead of (2i, 2i + 1)
+  softmax_scale,       // 1/d instead of 1/sqrt(d)
+  v_not_written,       // the update leaves V's slot as it was
+  stale_slot,          // the update leaves K's and V's slot as it was
+  kv_ignored,          // attention sees its own position only
+  bf16_accumulate,     // attention accumulates in bf16
+  readout_wrong_row,   // the prefill readout takes row 0
+  arms_same_kernel,    // manual silently runs the fused kernels
+  misaligned_load,     // q is handed over 4 bytes off its alignment
+};
+
+struct FaultInfo {
+  Fault fault;
+  std::string_view name, doc;
+};
+std::span<const FaultInfo> fault_table();
+
+class Faults {
+ public:
+  // "" is no fault. Errors (EngineExit::usage) name the nearest fault or key.
+  static Result<Faults> parse(std::string_view text);
+  // Is `fault` placed here? −1: this coordinate does not apply and matches any.
+  bool at(Fault fault, int64_t layer = -1, int64_t head = -1, int64_t step = -1) const;
+  bool any() const { return !placed_.empty(); }
+
+ private:
+  struct Placed {
+    Fault fault;
+    int64_t layer = -1, head = -1, step = -1;
+  };
+  std::vector<Placed> placed_;
+};
+
+}  // namespace greta::engine

@@ -1,0 +1,72 @@
+#pragma once
+// GGUF v3 files, memory-mapped and read-only.  Source of the format: ggml's docs/gguf.md.
+//
+//   magic "GGUF" | u32 version | u64 tensor_count | u64 kv_count
+//   kv_count      × { string key, u32 type, value }          string = u64 length + bytes
+//   tensor_count  × { string name, u32 n_dims, u64 dims[n_dims], u32 type, u64 offset }
+//   padding to general.alignment (default 32) | tensor data, each offset a multiple of the alignment
+//
+// Every length is checked against what is left of the file before anything is allocated.
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "contract/result.h"
+
+namespace greta::engine {
+
+enum class TensorType : uint32_t { f32 = 0, f16 = 1, q8_0 = 8, bf16 = 30 };  // ggml's numbers
+std::string_view to_string(TensorType type);
+
+struct Tensor {
+  std::string name;
+  TensorType type = TensorType::f32;
+  std::vector<int64_t> dims;       // ggml order: dims[0] is contiguous (columns), dims[1] rows
+  std::span<const std::byte> data; // into the mapping
+  int64_t columns() const { return dims.empty() ? 1 : dims[0]; }
+  int64_t rows() const { return dims.size() < 2 ? 1 : dims[1]; }
+};
+
+// Metadata arrays are kept as views into the mapping until somebody asks for them.
+struct GgufValue {
+  using Strings = std::vector<std::string_view>;
+  std::variant<uint64_t, int64_t, double, bool, std::string_view, Strings, std::vector<int64_t>,
+               std::vector<double>> value;
+};
+
+class GgufFile {
+ public:
+  // Errors (EngineExit::input) name the file, the field and its byte offset.
+  static Result<GgufFile> open(const std::filesystem::path& path);
+  // The same over bytes in memory (tests, fuzzing). `bytes` must outlive the result.
+  static Result<GgufFile> parse(std::span<const std::byte> bytes, std::string name);
+  GgufFile(GgufFile&&) noexcept;
+  GgufFile& operator=(GgufFile&&) noexcept;
+  ~GgufFile();
+
+  const std::string& path() const;
+  const std::map<std::string, GgufValue, std::less<>>& metadata() const;
+  const std::vector<Tensor>& tensors() const;
+  // Errors name the key or tensor and the nearest one present.
+  Result<int64_t> integer(std::string_view key) const;
+  Result<double> real(std::string_view key) const;
+  Result<bool> boolean(std::string_view key) const;
+  Result<std::string_view> text(std::string_view key) const;
+  bool has(std::string_view key) const;
+  Result<const Tensor*> tensor(std::string_view name) const;
+
+ private:
+  struct Impl;
+  explicit GgufFile(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace greta::engine

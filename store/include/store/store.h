@@ -1,0 +1,118 @@
+#pragma once
+// The history: one SQLite file. Bundles go in whole (every byte compressed and hashed, every record
+// in a typed table), runs and cells say what belongs together. Start here; gates.h, diff.h and
+// report.h read what this wrote.
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "contract/result.h"
+
+namespace greta::store {
+
+enum class Access { read_only, read_write };
+
+// What `greta run` knows when it starts.
+struct RunStart {
+  std::string milestone;
+  std::string title_json;     // {"en": …, "es": …}
+  std::string prose_json;     // optional prose of the report (question, conclusion, …), same shape per key
+  std::string spec_path;
+  std::string spec_text;      // the YAML as it was read, and …
+  std::string resolved_json;  // … what it resolved to: commit, tree, image, model, prompts, variants
+  std::vector<std::string> baseline;  // "B3.20@recorded", …
+  std::string provenance = "executed";
+  int64_t process_id = 0;     // of the running greta; a dead one turns `running` into `interrupted`
+};
+
+enum class RunStatus { running, complete, failed, interrupted };
+
+// A cell of a run: variant × prompt × repeat, and the bundle that holds its records.
+struct CellRow {
+  std::string identity;      // hex SHA-256
+  std::string variant;       // "GRETA_FORCE_ATTN_DECODE_KERNEL=manual,…"; "default" without a matrix
+  std::string variant_json;  // {"GRETA_FORCE_ATTN_DECODE_KERNEL": "manual"}
+  std::string prompt;        // prompt id
+  int64_t repeat = 0;
+  std::string status;        // ok, failed, timeout, killed
+  std::string reason;        // one line, when not ok
+  std::string bundle;        // its hash; "" when nothing could be kept
+  std::string request;       // id of the request inside the bundle
+  bool cached = false;       // an earlier run had executed it
+};
+
+struct CachedCell {
+  std::string bundle, request;
+};
+
+// A result table: what `greta query` prints.
+struct Value {
+  enum class Type { null, integer, real, text, blob } type = Type::null;
+  int64_t integer = 0;
+  double real = 0;
+  std::string text;  // text and blob
+};
+struct Table {
+  std::vector<std::string> columns;
+  std::vector<std::vector<Value>> rows;
+};
+
+struct RunSummary {
+  int64_t id = 0;
+  std::string run, milestone, status, provenance, started_at, ended_at, commit, gates;  // gates: "5/6"
+  int64_t cells = 0, cells_ok = 0;
+  bool accepted = false;
+};
+
+class Store {
+ public:
+  // read_write creates the file and its folder, and migrates an older file (one transaction a
+  // migration). Errors: a file that is no greta store, a newer store, no permission.
+  static Result<Store> open(const std::filesystem::path& file, Access access);
+  Store(Store&&) noexcept;
+  Store& operator=(Store&&) noexcept;
+  ~Store();
+
+  // Returns the run's name: "<milestone>-<UTC time>-<4 hex>", unique in the store.
+  Result<std::string> begin_run(const RunStart& start);
+  Result<> add_cell(std::string_view run, const CellRow& cell);
+  Result<> finish_run(std::string_view run, RunStatus status, std::string_view note);
+  // Runs marked `running` whose process is gone become `interrupted`. Returns how many.
+  Result<int> close_dead_runs();
+
+  // Reads a sealed bundle folder (manifest.json and the files that it names) in one transaction.
+  // Idempotent: the same manifest hash twice is one bundle. Returns the hash. A bundle whose files do
+  // not have the sizes and hashes of its manifest is an error.
+  Result<std::string> ingest_bundle(const std::filesystem::path& folder);
+  // The newest `ok` cell with this identity.
+  Result<std::optional<CachedCell>> find_cell(std::string_view identity);
+
+  // Recorded milestones (experiments/history/*.yaml, converted by the caller to one JSON array of
+  // the entries). Idempotent by content. Returns the names of the runs, one a milestone.
+  Result<std::vector<std::string>> import_recorded(std::string_view milestones_json, std::string_view source);
+
+  // "B3.21" (its accepted run, else its latest complete one), "B3.21@recorded", "B3.21@RUN", or a
+  // run's name or unique prefix. Errors name the nearest.
+  Result<int64_t> resolve(std::string_view selector);
+  Result<> accept(std::string_view selector);
+
+  Result<std::vector<RunSummary>> list(std::string_view milestone_glob);
+  // Read-only SQL over the documented views; `run` < 0 sees all runs, else only that one.
+  Result<Table> query(std::string_view sql, int64_t run = -1);
+
+  struct Impl;
+  Impl& impl() { return *impl_; }  // for gates, diff and report inside this room
+
+ private:
+  explicit Store(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+std::string sha256_hex(std::string_view bytes);
+Result<std::string> sha256_file(const std::filesystem::path& file);
+
+}  // namespace greta::store
