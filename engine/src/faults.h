@@ -33,7 +33,9 @@ enum class Fault {
 
 struct FaultInfo {
   Fault fault;
-  std::string_view name, doc;
+  std::string_view name;
+  std::string_view keys;  // coordinates that the fault can be narrowed to: "layer,head,step"
+  std::string_view doc;
 };
 std::span<const FaultInfo> fault_table();
 
@@ -41,6 +43,8 @@ class Faults {
  public:
   // "" is no fault. Errors (EngineExit::usage) name the nearest fault or key.
   static Result<Faults> parse(std::string_view text);
+  // A fault placed outside the model would be a run without one: EngineExit::usage.
+  Result<> fits(int64_t layers, int64_t heads) const;
   // Is `fault` placed here? −1: this coordinate does not apply and matches any.
   bool at(Fault fault, int64_t layer = -1, int64_t head = -1, int64_t step = -1) const;
   bool any() const { return !placed_.empty(); }
