@@ -80,6 +80,7 @@ struct Spec {
   std::string model_sha256;                   // "" when the spec pins none
   Place model_place;
   bool has_model = false;
+  std::vector<std::filesystem::path> model_tried;  // every place looked at, in order
   std::vector<Prompt> prompts;
   DecodeSettings decode;
   Isolation isolation = Isolation::process;
@@ -91,11 +92,23 @@ struct Spec {
   int64_t repeat = 1;
   Limits limits;
   std::vector<store::Gate> expect;
-  std::vector<std::string> warnings;
+  std::vector<std::string> warnings;          // "file:line:col: …", in file order
+  // Where the rest stood, by path: "milestone", "matrix.GRETA_X", "matrix.GRETA_X[1]" (its second
+  // value), "include[0]", "exclude[0]", "decode.backend", "engine.image", …
+  std::map<std::string, Place> places;
+};
+
+struct LoadOptions {
+  std::map<std::string, std::string> vars;    // --var NAME=VALUE: override what `vars:` declares
+  // Where to look for a greta source tree when the spec does not stand in one: the current folder and
+  // the running program, unless a test says otherwise.
+  std::filesystem::path working_folder = {}, program = {};
 };
 
 // Reads the spec with everything it extends, and resolves prompts (prompts.yaml beside the spec, else
-// in the repository's experiments/), adapter file and model path. Does not touch the engine.
-Result<Spec> load_spec(const std::filesystem::path& file);
+// in the repository's experiments/), adapter file and model path. Does not touch the engine. Of
+// several mistakes all are reported (up to 20): the Error has the place of the first, its message a
+// further line for each other one.
+Result<Spec> load_spec(const std::filesystem::path& file, const LoadOptions& options = {});
 
 }  // namespace greta::runner
