@@ -1,5 +1,6 @@
-// Makes, from records.json: the embedded text (records_json.inc), the writer structs (records.gen.h)
-// and the reference page (RECORDS.md).   usage: contract_generate inc|header|page records.json OUT
+// Makes, from records.json: the embedded text (records_json.inc), the writer structs
+// (records.gen.h) and the reference page (RECORDS.md).   usage: contract_generate inc|header|page
+// records.json OUT
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -58,7 +59,8 @@ void write_header(const json& records, std::ostream& out) {
       const std::string unit = field.value("unit", "");
       const std::string doc = field.value("doc", "");
       if (!unit.empty() || !doc.empty())
-        out << "  // " << doc << (unit.empty() ? "" : (doc.empty() ? "" : " ") + ("[" + unit + "]"));
+        out << "  // " << doc
+            << (unit.empty() ? "" : (doc.empty() ? "" : " ") + ("[" + unit + "]"));
       out << '\n';
     }
     out << "\n  std::string line(std::string_view request) const {\n    JsonLine json;\n"
@@ -76,17 +78,25 @@ void write_header(const json& records, std::ostream& out) {
 }
 
 void write_page(const json& records, std::ostream& out) {
-  out << "# Record kinds (version " << records["version"] << ")\n\n"
-         "Made from `records.json`; do not edit. Every record is one JSON object on one line. Besides the\n"
-         "fields below each has `event` (its kind) and `request` (the id of the request that it belongs to).\n"
-         "Reals read back bit for bit; NaN and infinities are the strings `\"NaN\"`, `\"Infinity\"`,\n"
+  out << "# Record kinds (version " << records["version"]
+      << ")\n\n"
+         "Made from `records.json`; do not edit. Every record is one JSON object on one line. "
+         "Besides the\n"
+         "fields below each has `event` (its kind) and `request` (the id of the request that it "
+         "belongs to).\n"
+         "Reals read back bit for bit; NaN and infinities are the strings `\"NaN\"`, "
+         "`\"Infinity\"`,\n"
          "`\"-Infinity\"`. Hashes are 16 hex digits.\n";
   for (const auto& [name, kind] : records["kinds"].items()) {
-    out << "\n## " << name << "\n\n" << kind["doc"].get<std::string>() << "\n\n| field | type | role | unit | meaning |\n|---|---|---|---|---|\n";
+    out << "\n## " << name << "\n\n"
+        << kind["doc"].get<std::string>()
+        << "\n\n| field | type | role | unit | meaning |\n|---|---|---|---|---|\n";
     for (const auto& field : kind["fields"]) {
       const std::string type = field["type"];
-      out << "| `" << field["name"].get<std::string>() << "` | " << type << (field.value("optional", false) ? ", optional" : "") << " | "
-          << field.value("role", "value") << " | " << field.value("unit", "") << " | " << field.value("doc", "") << " |\n";
+      out << "| `" << field["name"].get<std::string>() << "` | " << type
+          << (field.value("optional", false) ? ", optional" : "") << " | "
+          << field.value("role", "value") << " | " << field.value("unit", "") << " | "
+          << field.value("doc", "") << " |\n";
     }
   }
 }
@@ -104,9 +114,13 @@ int main(int argc, char** argv) {
   const json records = json::parse(text.str());
   std::ofstream out(argv[3]);
   const std::string what = argv[1];
-  if (what == "inc") write_inc(text.str(), out);
-  else if (what == "header") write_header(records, out);
-  else if (what == "page") write_page(records, out);
-  else return 2;
+  if (what == "inc")
+    write_inc(text.str(), out);
+  else if (what == "header")
+    write_header(records, out);
+  else if (what == "page")
+    write_page(records, out);
+  else
+    return 2;
   return out.flush() ? 0 : 1;
 }

@@ -14,10 +14,14 @@ size_t utf8_length(std::string_view text, size_t i) {
   size_t n = 0;
   uint32_t code = 0;
   if (lead < 0x80) return 1;
-  if (lead >= 0xc2 && lead < 0xe0) n = 2, code = lead & 0x1f;
-  else if (lead >= 0xe0 && lead < 0xf0) n = 3, code = lead & 0x0f;
-  else if (lead >= 0xf0 && lead < 0xf5) n = 4, code = lead & 0x07;
-  else return 0;
+  if (lead >= 0xc2 && lead < 0xe0)
+    n = 2, code = lead & 0x1f;
+  else if (lead >= 0xe0 && lead < 0xf0)
+    n = 3, code = lead & 0x0f;
+  else if (lead >= 0xf0 && lead < 0xf5)
+    n = 4, code = lead & 0x07;
+  else
+    return 0;
   if (i + n > text.size()) return 0;
   for (size_t k = 1; k < n; ++k) {
     if ((byte(i + k) & 0xc0) != 0x80) return 0;

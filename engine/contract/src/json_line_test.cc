@@ -1,7 +1,7 @@
 #include "contract/json_line.h"
 
-#include <cmath>
 #include <gtest/gtest.h>
+#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -35,8 +35,14 @@ TEST(JsonLine, NotANumberIsSaidNotDropped) {
 }
 
 TEST(JsonLine, AnyBytesGiveValidJson) {
-  const std::vector<std::string> cases = {"\xff", "\xc3", "\xe2\x82", "\xed\xa0\x80", "\xf5\x80\x80\x80",
-                                          std::string("\0x", 2), "\xc0\xaf", "ok\xf0\x9f"};
+  const std::vector<std::string> cases = {"\xff",
+                                          "\xc3",
+                                          "\xe2\x82",
+                                          "\xed\xa0\x80",
+                                          "\xf5\x80\x80\x80",
+                                          std::string("\0x", 2),
+                                          "\xc0\xaf",
+                                          "ok\xf0\x9f"};
   for (const auto& bytes : cases) {
     JsonLine line;
     line.field("text", bytes);

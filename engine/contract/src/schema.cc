@@ -13,7 +13,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::array<std::string_view, 6> kTypes = {"text", "integer", "real", "boolean", "hash", "list"};
+constexpr std::array<std::string_view, 6> kTypes = {"text",    "integer", "real",
+                                                    "boolean", "hash",    "list"};
 constexpr std::array<std::string_view, 6> kRoles = {"key",     "value",   "hash",
                                                     "context", "address", "timing"};
 
@@ -35,20 +36,24 @@ Result<Field> parse_field(const json& j, const std::string& where) {
   const std::string here = where + "." + printable(field.name);
   for (const auto& [key, value] : j.items()) {
     if (key == "optional") {
-      if (!value.is_boolean()) return tl::unexpected(schema_error(here, "`optional` is true or false"));
+      if (!value.is_boolean())
+        return tl::unexpected(schema_error(here, "`optional` is true or false"));
       field.optional = value;
       continue;
     }
-    if (!value.is_string()) return tl::unexpected(schema_error(here, "`" + printable(key) + "` must be text"));
+    if (!value.is_string())
+      return tl::unexpected(schema_error(here, "`" + printable(key) + "` must be text"));
     const std::string text = value;
     if (key == "name") {
     } else if (key == "type") {
       const int i = index_of(kTypes, text);
-      if (i < 0) return tl::unexpected(schema_error(here, "unknown type `" + printable(text) + "`"));
+      if (i < 0)
+        return tl::unexpected(schema_error(here, "unknown type `" + printable(text) + "`"));
       field.type = static_cast<FieldType>(i);
     } else if (key == "role") {
       const int i = index_of(kRoles, text);
-      if (i < 0) return tl::unexpected(schema_error(here, "unknown role `" + printable(text) + "`"));
+      if (i < 0)
+        return tl::unexpected(schema_error(here, "unknown role `" + printable(text) + "`"));
       field.role = static_cast<FieldRole>(i);
     } else if (key == "unit") {
       field.unit = text;
@@ -64,12 +69,14 @@ Result<Field> parse_field(const json& j, const std::string& where) {
 }  // namespace
 
 const Field* Kind::find(std::string_view field) const {
-  const auto it = std::find_if(fields.begin(), fields.end(), [&](const Field& f) { return f.name == field; });
+  const auto it =
+      std::find_if(fields.begin(), fields.end(), [&](const Field& f) { return f.name == field; });
   return it == fields.end() ? nullptr : &*it;
 }
 
 const Kind* Schema::find(std::string_view kind) const {
-  const auto it = std::find_if(kinds.begin(), kinds.end(), [&](const Kind& k) { return k.name == kind; });
+  const auto it =
+      std::find_if(kinds.begin(), kinds.end(), [&](const Kind& k) { return k.name == kind; });
   return it == kinds.end() ? nullptr : &*it;
 }
 
@@ -93,7 +100,9 @@ Result<Schema> parse_schema(std::string_view text) {
     const std::string where = printable(name);
     if (!body.is_object() || !body.contains("fields") || !body["fields"].is_array())
       return tl::unexpected(schema_error(where, "a kind needs a list of `fields`"));
-    Kind kind{.name = name, .doc = body.value("doc", json("")).is_string() ? body.value("doc", "") : "", .fields = {}};
+    Kind kind{.name = name,
+              .doc = body.value("doc", json("")).is_string() ? body.value("doc", "") : "",
+              .fields = {}};
     std::set<std::string> seen;
     for (const auto& f : body["fields"]) {
       TRY_ASSIGN(Field field, parse_field(f, where));

@@ -1,7 +1,7 @@
 #include "contract/schema.h"
 
-#include <fstream>
 #include <gtest/gtest.h>
+#include <fstream>
 #include <sstream>
 
 namespace greta {
@@ -36,7 +36,8 @@ TEST(Schema, EveryKindHasADocAndKeysComeFirst) {
 }
 
 TEST(Schema, ReferencePageIsUpToDate) {
-  EXPECT_EQ(read(RECORDS_PAGE), read(GENERATED_PAGE)) << "run: cmake --build --preset release -t update_records_page";
+  EXPECT_EQ(read(RECORDS_PAGE), read(GENERATED_PAGE))
+      << "run: cmake --build --preset release -t update_records_page";
 }
 
 TEST(Schema, BadDescriptionsAreNamed) {
@@ -47,10 +48,12 @@ TEST(Schema, BadDescriptionsAreNamed) {
       {R"({"version":1})", "`kinds`"},
       {R"({"version":1,"kinds":{"a":{}}})", "a: a kind needs"},
       {R"({"version":1,"kinds":{"a":{"fields":[{}]}}})", "needs a `name`"},
-      {R"({"version":1,"kinds":{"a":{"fields":[{"name":"x","type":"float"}]}}})", "a.x: unknown type `float`"},
+      {R"({"version":1,"kinds":{"a":{"fields":[{"name":"x","type":"float"}]}}})",
+       "a.x: unknown type `float`"},
       {R"({"version":1,"kinds":{"a":{"fields":[{"name":"x","role":"k"}]}}})", "unknown role `k`"},
       {R"({"version":1,"kinds":{"a":{"fields":[{"name":"x"},{"name":"x"}]}}})", "named twice"},
-      {R"({"version":1,"kinds":{"a":{"fields":[{"name":"x","colour":"y"}]}}})", "unknown key `colour`"},
+      {R"({"version":1,"kinds":{"a":{"fields":[{"name":"x","colour":"y"}]}}})",
+       "unknown key `colour`"},
   };
   for (const auto& [text, want] : cases) {
     const auto got = parse_schema(text);

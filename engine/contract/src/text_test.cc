@@ -8,9 +8,14 @@ namespace {
 TEST(Nearest, FindsLikelySlipsOnly) {
   const std::vector<std::string> names = {"flags", "matrix", "milestone", "GRETA_TRACE_STAGE"};
   const std::vector<std::pair<std::string, std::string>> cases = {
-      {"flag", "flags"},       {"FLAGS", "flags"},          {"mtarix", "matrix"},
-      {"milestones", "milestone"}, {"GRETA_TRACE_STGAE", "GRETA_TRACE_STAGE"},
-      {"zzzz", ""},            {"", ""},                    {std::string(10000, 'x'), ""},
+      {"flag", "flags"},
+      {"FLAGS", "flags"},
+      {"mtarix", "matrix"},
+      {"milestones", "milestone"},
+      {"GRETA_TRACE_STGAE", "GRETA_TRACE_STAGE"},
+      {"zzzz", ""},
+      {"", ""},
+      {std::string(10000, 'x'), ""},
   };
   for (const auto& [word, want] : cases) EXPECT_EQ(nearest(word, names), want) << word;
 }

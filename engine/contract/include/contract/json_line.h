@@ -1,6 +1,7 @@
 #pragma once
 // One JSONL record under construction: a flat writer without an object tree, because traces write
-// many thousands of lines. Field order is the order of the calls, so that equal runs give equal bytes.
+// many thousands of lines. Field order is the order of the calls, so that equal runs give equal
+// bytes.
 //
 // Reals are written in the shortest form that reads back bit for bit. JSON has no NaN or infinity;
 // they are written as the strings "NaN", "Infinity", "-Infinity", never as null, so that nothing is

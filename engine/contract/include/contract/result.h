@@ -51,10 +51,12 @@ template <class T = void>
 using Result = tl::expected<T, Error>;
 
 inline tl::unexpected<Error> fail(Exit code, std::string message) {
-  return tl::unexpected<Error>(Error{.message = std::move(message), .exit_code = static_cast<int>(code)});
+  return tl::unexpected<Error>(
+      Error{.message = std::move(message), .exit_code = static_cast<int>(code)});
 }
 inline tl::unexpected<Error> fail(EngineExit code, std::string message) {
-  return tl::unexpected<Error>(Error{.message = std::move(message), .exit_code = static_cast<int>(code)});
+  return tl::unexpected<Error>(
+      Error{.message = std::move(message), .exit_code = static_cast<int>(code)});
 }
 
 }  // namespace greta
@@ -64,13 +66,13 @@ inline tl::unexpected<Error> fail(EngineExit code, std::string message) {
 
 // TRY(expr);              returns the error of a Result<…> from the enclosing function
 // TRY_ASSIGN(auto x, expr);  the same, else binds its value
-#define TRY(...)                                                             \
-  do {                                                                       \
-    auto&& greta_try_result = (__VA_ARGS__);                                 \
+#define TRY(...)                                                                       \
+  do {                                                                                 \
+    auto&& greta_try_result = (__VA_ARGS__);                                           \
     if (!greta_try_result) return tl::unexpected(std::move(greta_try_result.error())); \
   } while (false)
-#define TRY_ASSIGN(lhs, ...)                                                     \
-  auto&& GRETA_CONCAT(greta_try_, __LINE__) = (__VA_ARGS__);                     \
-  if (!GRETA_CONCAT(greta_try_, __LINE__))                                       \
+#define TRY_ASSIGN(lhs, ...)                                                      \
+  auto&& GRETA_CONCAT(greta_try_, __LINE__) = (__VA_ARGS__);                      \
+  if (!GRETA_CONCAT(greta_try_, __LINE__))                                        \
     return tl::unexpected(std::move(GRETA_CONCAT(greta_try_, __LINE__).error())); \
   lhs = std::move(*GRETA_CONCAT(greta_try_, __LINE__))

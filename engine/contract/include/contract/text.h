@@ -7,8 +7,8 @@
 
 namespace greta {
 
-// The candidate with the smallest edit distance (case-insensitive, swaps count one), or "" when none
-// is near enough to be a likely slip: more than a third of the letters differ.
+// The candidate with the smallest edit distance (case-insensitive, swaps count one), or "" when
+// none is near enough to be a likely slip: more than a third of the letters differ.
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates);
 
 // " (did you mean `x`?)" or "".
