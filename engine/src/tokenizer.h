@@ -21,7 +21,8 @@ class Tokenizer {
   virtual ~Tokenizer() = default;
   // add_bos follows the file (tokenizer.ggml.add_bos_token); a text that already starts with BOS
   // does not get a second one.
-  virtual std::vector<int32_t> encode(std::string_view text, bool add_bos, bool parse_special) const = 0;
+  virtual std::vector<int32_t> encode(std::string_view text, bool add_bos,
+                                      bool parse_special) const = 0;
   // The bytes of one token; control tokens give their name only when `special` is true.
   virtual std::string piece(int32_t id, bool special) const = 0;
   virtual int64_t size() const = 0;
