@@ -15,8 +15,6 @@
 // invisible to it, so they must not change the cache between the traced passes of one request.
 
 #include <memory>
-#include <string>
-#include <string_view>
 
 #include "backend.h"
 #include "contract/result.h"
@@ -27,17 +25,9 @@
 
 namespace greta::engine {
 
-class VerifyProbe : public Probe {
- public:
-  // Forgets the sequence before; its records carry `request`. Call it before the first pass.
-  virtual void begin_request(std::string_view request) = 0;
-};
-
 // Null when the flags ask for nothing: attach nothing then, a run without checks pays nothing.
 // `output` must outlive the probe.
-Result<std::unique_ptr<VerifyProbe>> make_verify_probe(const ModelConfig& config,
-                                                       const Flags& flags,
-                                                       const BackendOptions& options,
-                                                       Output& output);
+Result<std::unique_ptr<Probe>> make_verify_probe(const ModelConfig& config, const Flags& flags,
+                                                 const BackendOptions& options, Output& output);
 
 }  // namespace greta::engine
