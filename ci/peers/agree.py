@@ -56,7 +56,7 @@ def compare(out, llama, ids_a, ids_b):
             if mine[step] != peer[step]:
                 top = np.sort(theirs[step])[-2:]
                 gap = top[1] - top[0]
-                small = gap < 2 * difference
+                small = bool(gap < 2 * difference)
                 explained += small
                 unexplained += not small
                 note = f"step {step}: gap {gap:.3g}, logit difference {difference:.3g}" + ("" if small else "  UNEXPLAINED")
@@ -74,7 +74,7 @@ def compare(out, llama, ids_a, ids_b):
     ok = unexplained == 0 and worst_prefill < 2e-2 and ids_equal
     print(json.dumps({"prompts": len(generated), "steps_compared": compared, "first_differences_explained": explained,
                       "first_differences_unexplained": unexplained, "prefill_max_diff_over_std": worst_prefill,
-                      "max_diff_over_std": worst_decode, "page_ids": len(page[0]), "page_ids_equal": ids_equal, "ok": ok}))
+                      "max_diff_over_std": worst_decode, "page_ids": len(page[0]), "page_ids_equal": ids_equal, "ok": bool(ok)}))
     return 0 if ok else 1
 
 
