@@ -1,6 +1,6 @@
 #pragma once
-// Adapter files: how to start an engine that does not speak greta's contract, and what of its output
-// is a record. The built-in adapter `greta` is the same thing written down for greta-infer.
+// Adapter files: how to start an engine that does not speak greta's contract, and what of its
+// output is a record. The built-in adapter `greta` is the same thing written down for greta-infer.
 
 #include <filesystem>
 #include <map>
