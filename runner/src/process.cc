@@ -13,9 +13,9 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
-#include <cstdlib>
 #include <cstring>
 
+#include "environment.h"
 #include "files.h"
 
 namespace greta::runner {
@@ -377,8 +377,8 @@ Result<std::string> output_of(const std::vector<std::string>& argv, const Cancel
 
 std::string find_program(const std::string& name) {
   if (name.find('/') != std::string::npos) return name;
-  const char* path = std::getenv("PATH");
-  std::string_view rest = path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin";
+  const std::string path = search_path();
+  std::string_view rest = path;
   while (!rest.empty()) {
     const size_t colon = rest.find(':');
     const std::string candidate = std::string(rest.substr(0, colon)) + "/" + name;

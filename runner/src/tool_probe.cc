@@ -5,9 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "environment.h"
 #include "files.h"
 
 namespace greta::runner {
@@ -94,7 +94,7 @@ ContainerSpec probe_spec(const Quirks& quirks, bool rootless, const fs::path& ro
   if (rootless) spec.uid = getuid(), spec.gid = getgid();
   spec.rootfs = root;
   spec.name = "greta-probe-" + std::to_string(getpid());
-  spec.labels = {{"greta.owner", this_owner()}, {"greta.store", "probe"}};
+  spec.labels = {{"greta.owner", this_owner()}, {"greta.store", kProbeLabel}};
   spec.mounts = {{"/usr", "/usr", false}};
   spec.argv = {"/usr/bin/true"};
   spec.memory_bytes = int64_t{256} << 20;
@@ -194,14 +194,6 @@ ToolState probe_podman(const Cancel& cancel, Memory memory) {
 }
 
 }  // namespace
-
-fs::path cache_folder() {
-  if (const char* xdg = std::getenv("XDG_CACHE_HOME"); xdg != nullptr && *xdg == '/') {
-    return fs::path(xdg) / "greta";
-  }
-  const char* home = std::getenv("HOME");
-  return fs::path(home != nullptr && *home != '\0' ? home : "/tmp") / ".cache" / "greta";
-}
 
 std::vector<Quirks> quirk_ladder(const std::vector<std::string>& runtimes, int64_t hard_nofile) {
   // podman asks for more open files and processes than some machines (virtual ones most of all)

@@ -3,7 +3,6 @@
 // differ (runtime, hard limits on open files, cgroup versions), so the probe runs the real command
 // line on a tiny container and goes down a ladder until one works; the answer is remembered.
 
-#include <filesystem>
 #include <string>
 
 #include "container.h"
@@ -23,11 +22,11 @@ struct ToolState {
   std::string fix;      // what to do about it
 };
 
+// greta.store of the containers that a probe makes.
+inline constexpr char kProbeLabel[] = "probe";
+
 enum class Memory { use, probe_again };
 ToolState probe_tool(Tool tool, const Cancel& cancel, Memory memory = Memory::use);
-
-// $XDG_CACHE_HOME/greta or ~/.cache/greta.
-std::filesystem::path cache_folder();
 
 // The sets of options that are tried, in this order; the machine's own defaults come first.
 std::vector<Quirks> quirk_ladder(const std::vector<std::string>& runtimes, int64_t hard_nofile);
