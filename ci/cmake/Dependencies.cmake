@@ -20,6 +20,7 @@ if(GRETA_RUNNER)
   pkg_check_modules(sqlite3 REQUIRED IMPORTED_TARGET sqlite3)     # store only
   pkg_check_modules(zstd REQUIRED IMPORTED_TARGET libzstd)        # store only
   find_package(OpenSSL REQUIRED)                                  # store: SHA-256
+  find_package(simdjson REQUIRED)                                 # store only: JSONL
   pkg_check_modules(yamlcpp REQUIRED IMPORTED_TARGET yaml-cpp)    # runner only
 endif()
 if(GRETA_TESTS)

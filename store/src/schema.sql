@@ -126,6 +126,8 @@ CREATE TABLE bundle_file (
   role    TEXT NOT NULL,                -- records, log, effective, describe, …
   kind    TEXT NOT NULL,                -- of its lines that carry no `event`; '' means the file's stem
   content INTEGER NOT NULL REFERENCES content (id),
+  first_record INTEGER,                 -- its lines are the records first_record … + lines - 1;
+  lines   INTEGER NOT NULL DEFAULT 0,   -- NULL and 0 for a file that holds no records
   UNIQUE (bundle, name)
 );
 CREATE INDEX bundle_file_by_content ON bundle_file (content);
@@ -167,14 +169,15 @@ CREATE TABLE bundle_prompt (
 -- ── records: every line of every records file ─────────────────────────────────────────────────────
 
 CREATE TABLE request (                  -- one prompt served inside a bundle
-  id     INTEGER PRIMARY KEY,
-  bundle INTEGER NOT NULL REFERENCES bundle (id) ON DELETE CASCADE,
-  name   TEXT NOT NULL,                 -- '' collects the lines that name no request
+  id       INTEGER PRIMARY KEY,
+  bundle   INTEGER NOT NULL REFERENCES bundle (id) ON DELETE CASCADE,
+  name     TEXT NOT NULL,               -- '' collects the lines that name no request: every bundle has it
+  declared INTEGER NOT NULL,            -- 1: the manifest or a cell names it; 0: only lines do
   UNIQUE (bundle, name)
 );
 
 -- Which runs a request belongs to. A cached bundle serves several runs, each with its own row, so a
--- record appears once in each of them. Requests that no cell names (and '') belong to every run that
+-- record appears once in each of them. Requests that are not declared (and '') belong to every run that
 -- uses the bundle, without a prompt. variant, prompt and repeat are copied from the cell: the views
 -- join through here for every record.
 CREATE TABLE member (
@@ -225,5 +228,4 @@ CREATE TABLE record (
   request     INTEGER NOT NULL REFERENCES request (id),
   state       INTEGER NOT NULL          -- 0 ok, 1 duplicate_keys, 2 nonstandard, 3 blank, 4 torn, 5 invalid
 );
-CREATE INDEX record_by_file ON record (file);
 CREATE INDEX record_by_request ON record (request);

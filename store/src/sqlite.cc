@@ -103,10 +103,19 @@ std::string_view Statement::text(int column) const {
 
 Result<Database> Database::open(const std::filesystem::path& file, Mode mode) {
   int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
-  flags |= mode == Mode::read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
+  const bool reading = mode == Mode::read_only || mode == Mode::immutable;
+  flags |= reading ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
   if (mode == Mode::create) flags |= SQLITE_OPEN_CREATE;
+  std::string name = file.string();
+  if (mode == Mode::immutable) {
+    flags |= SQLITE_OPEN_URI;
+    std::string escaped;
+    for (const char c : std::filesystem::absolute(file).string())
+      escaped += c == '%' ? "%25" : c == '?' ? "%3f" : c == '#' ? "%23" : std::string(1, c);
+    name = "file://" + escaped + "?immutable=1";
+  }
   sqlite3* handle = nullptr;
-  const int code = sqlite3_open_v2(file.c_str(), &handle, flags, nullptr);
+  const int code = sqlite3_open_v2(name.c_str(), &handle, flags, nullptr);
   Database db(handle);
   if (handle == nullptr) return fail(Exit::infrastructure, "out of memory");
   if (code != SQLITE_OK) {
@@ -132,13 +141,17 @@ Result<> Database::execute(std::string_view sql) {
   return {};
 }
 
-Result<Statement> Database::prepare(std::string_view sql) {
+Result<Statement> prepare(sqlite3* db, std::string_view sql) {
   sqlite3_stmt* handle = nullptr;
   const int code =
-      sqlite3_prepare_v2(db_.get(), sql.data(), static_cast<int>(sql.size()), &handle, nullptr);
-  Statement statement(handle);
-  if (code != SQLITE_OK) return tl::unexpected(error(printable(sql, 160)));
+      sqlite3_prepare_v2(db, sql.data(), static_cast<int>(sql.size()), &handle, nullptr);
+  Statement statement = Statement::own(handle);
+  if (code != SQLITE_OK) return tl::unexpected(sqlite_error(db, printable(sql, 160)));
   return statement;
+}
+
+Result<Statement> Database::prepare(std::string_view sql) {
+  return greta::store::prepare(db_.get(), sql);
 }
 
 Result<int64_t> Database::integer(std::string_view sql) {

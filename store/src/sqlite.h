@@ -66,9 +66,9 @@ class Statement {
   std::string_view text(int column) const;  // text or blob; "" for NULL
   std::string string(int column) const { return std::string(text(column)); }
   sqlite3_stmt* handle() const { return statement_.get(); }
+  static Statement own(sqlite3_stmt* statement) { return Statement(statement); }
 
  private:
-  friend class Database;
   explicit Statement(sqlite3_stmt* statement) : statement_(statement) {}
   struct Finalize {
     void operator()(sqlite3_stmt* statement) const { sqlite3_finalize(statement); }
@@ -76,9 +76,13 @@ class Statement {
   std::unique_ptr<sqlite3_stmt, Finalize> statement_;
 };
 
+// On a connection that somebody else owns: inside SQL functions.
+Result<Statement> prepare(sqlite3* db, std::string_view sql);
+
 class Database {
  public:
-  enum class Mode { read_only, read_write, create };
+  // immutable: read-only, nobody else writes, and no lock or shared memory can be had beside the file.
+  enum class Mode { read_only, immutable, read_write, create };
   static Result<Database> open(const std::filesystem::path& file, Mode mode);
 
   Result<> execute(std::string_view sql);  // any number of statements, no rows

@@ -4,6 +4,7 @@
 // report.h read what this wrote.
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -61,11 +62,25 @@ struct Table {
   std::vector<std::vector<Value>> rows;
 };
 
+// Called once with the column names, then for every row; false stops.
+struct RowSink {
+  std::function<bool(const std::vector<std::string>&)> columns;
+  std::function<bool(const std::vector<Value>&)> row;
+};
+
 struct RunSummary {
   int64_t id = 0;
   std::string run, milestone, status, provenance, started_at, ended_at, commit, gates;  // gates: "5/6"
   int64_t cells = 0, cells_ok = 0;
   bool accepted = false;
+};
+
+// What a selector chose, and why: without an accepted run the latest complete one stands in, which
+// a person should be told.
+struct Selection {
+  int64_t run = 0;
+  std::string name, milestone, provenance;
+  enum class Why { exact, accepted, latest } why = Why::exact;
 };
 
 class Store {
@@ -88,6 +103,11 @@ class Store {
   // Idempotent: the same manifest hash twice is one bundle. Returns the hash. A bundle whose files do
   // not have the sizes and hashes of its manifest is an error.
   Result<std::string> ingest_bundle(const std::filesystem::path& folder);
+  // The same, with a run of its own for the cells of the manifest unless a run has them already.
+  // Returns the run's name.
+  Result<std::string> import_bundle(const std::filesystem::path& folder);
+  // A file of a bundle exactly as it was; "manifest.json" too.
+  Result<std::string> file_bytes(std::string_view bundle, std::string_view name);
   // The newest `ok` cell with this identity.
   Result<std::optional<CachedCell>> find_cell(std::string_view identity);
 
@@ -95,14 +115,20 @@ class Store {
   // the entries). Idempotent by content. Returns the names of the runs, one a milestone.
   Result<std::vector<std::string>> import_recorded(std::string_view milestones_json, std::string_view source);
 
-  // "B3.21" (its accepted run, else its latest complete one), "B3.21@recorded", "B3.21@RUN", or a
-  // run's name or unique prefix. Errors name the nearest.
+  // "B3.21" (its accepted run, else its latest complete executed one), "B3.21@recorded", "B3.21@RUN",
+  // or a run's name or unique prefix. Errors name the nearest.
+  Result<Selection> select(std::string_view selector);
   Result<int64_t> resolve(std::string_view selector);
+  // Makes a complete, executed run its milestone's baseline.
   Result<> accept(std::string_view selector);
 
   Result<std::vector<RunSummary>> list(std::string_view milestone_glob);
   // Read-only SQL over the documented views; `run` < 0 sees all runs, else only that one.
+  // One statement; nothing can be written, attached or loaded. Errors have SQLite's message, the place
+  // in the SQL and the nearest table or column.
   Result<Table> query(std::string_view sql, int64_t run = -1);
+  // The same, row by row.
+  Result<> query(std::string_view sql, int64_t run, const RowSink& sink);
 
   struct Impl;
   Impl& impl() { return *impl_; }  // for gates, diff and report inside this room

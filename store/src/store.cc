@@ -1,0 +1,96 @@
+#include "store/store.h"
+
+#include <nlohmann/json.hpp>
+
+#include "contract/schema.h"
+#include "greta_line.h"
+#include "migrations.h"
+#include "process_mark.h"
+#include "store_impl.h"
+#include "typed_tables.h"
+
+namespace greta::store {
+namespace {
+
+// Tables and views of every kind that this greta knows, once a description: a kind without a record
+// is an empty view, so that a query on it measures nothing and does not fail.
+Result<> describe_builtin(Database& db) {
+  const std::string key = "described:builtin:" + sha256_hex(builtin_schema_text());
+  TRY_ASSIGN(Statement seen, db.prepare("SELECT 1 FROM meta WHERE key = ?"));
+  TRY_ASSIGN(bool done, seen.bind_all(key).step());
+  seen.reset();
+  if (done) return {};
+  TRY_ASSIGN(Transaction transaction, Transaction::begin(db));
+  TRY_ASSIGN(done, seen.bind_all(key).step());
+  seen.reset();
+  if (done) return {};
+  TypedTables tables(db, nullptr);
+  TRY(tables.describe(builtin_schema()));
+  TRY(tables.finish());
+  TRY_ASSIGN(Statement mark, db.prepare("INSERT INTO meta (key, value) VALUES (?, '')"));
+  TRY(mark.bind_all(key).run());
+  return transaction.commit();
+}
+
+Error at_file(Error error, const std::filesystem::path& file) {
+  if (error.file.empty()) error.file = file.string();
+  return error;
+}
+
+Result<Database> open_database(const std::filesystem::path& file, Access access) {
+  namespace fs = std::filesystem;
+  if (access == Access::read_only) return open_reading(file);
+  if (file.has_parent_path()) {
+    std::error_code error;
+    fs::create_directories(file.parent_path(), error);
+    if (error) return fail(Exit::infrastructure, "cannot make its folder: " + error.message());
+  }
+  TRY_ASSIGN(Database db, Database::open(file, Database::Mode::create));
+  TRY(migrate(db));  // before WAL: a foreign file must stay untouched
+  TRY_ASSIGN(const std::string mode, db.text("PRAGMA journal_mode = WAL"));
+  // FULL: what a finished run said is on the disk before anybody is told.
+  TRY(db.execute("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000"));
+  TRY(describe_builtin(db));
+  return db;
+}
+
+}  // namespace
+
+Result<Database> open_reading(const std::filesystem::path& file) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  if (!fs::exists(file, ignored))
+    return fail(Exit::usage, "there is no store yet: `greta run` or `greta import` makes one");
+  TRY_ASSIGN(Database db, Database::open(file, Database::Mode::read_only));
+  // The first read of a store in WAL mode needs its -shm file, or leave to make one.
+  const fs::path log = file.string() + "-wal";
+  const auto first = db.integer("SELECT count(*) FROM sqlite_master");
+  const int code = sqlite3_errcode(db.handle()) & 0xff;
+  const bool cannot_share = code == SQLITE_CANTOPEN || code == SQLITE_READONLY;
+  if (!first && cannot_share && (!fs::exists(log, ignored) || fs::file_size(log, ignored) == 0)) {
+    TRY_ASSIGN(db, Database::open(file, Database::Mode::immutable));
+  }
+  TRY(check_version(db));
+  return db;
+}
+
+Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Store::Store(Store&&) noexcept = default;
+Store& Store::operator=(Store&&) noexcept = default;
+Store::~Store() = default;
+
+Result<> Store::Impl::must_write() const {
+  if (access == Access::read_write) return {};
+  return fail(Exit::infrastructure, "the store is open for reading only");
+}
+
+Result<Store> Store::open(const std::filesystem::path& file, Access access) {
+  auto db = open_database(file, access);
+  if (!db) return tl::unexpected(at_file(std::move(db.error()), file));
+  TRY(add_greta_line(*db));
+  auto impl = std::make_unique<Impl>(
+      Impl{.file = file, .access = access, .db = std::move(*db), .reader = {}});
+  return Store(std::move(impl));
+}
+
+}  // namespace greta::store
