@@ -97,7 +97,8 @@ def capitals(model, tokenizer, countries, device):
                 got = got.replace(token, "")
             expected = country["capital"]
             # Questions are answered with the whole sentence.
-            ok = right(got, expected) or right(got.strip().removeprefix(f"The capital of {country['the']} is"), expected)
+            answer = got.strip().removeprefix(f"The capital of {country['the']} is")
+            ok = right(got, expected) or right(answer, expected)
             records.append({"phrasing": label, "country": country["name"], "expected": expected,
                             "got": got.strip()[:80], "ok": ok})
     return records
@@ -115,9 +116,12 @@ def score(records):
 @torch.no_grad()
 def held_out_loss(model, batches):
     """Mean loss a token over the held-out paragraphs, each of them once and alone in its row."""
+    training = model.training
+    model.eval()
     total = count = 0.0
     for tokens, targets in batches:
         number = int((targets != -100).sum())
         total += model.loss(tokens, targets).item() * number
         count += number
+    model.train(training)
     return total / count

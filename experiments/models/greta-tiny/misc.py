@@ -76,7 +76,8 @@ def document(world):
         return "\n".join(record(rng, rng.choice(world.known["capital"]), style) for _ in range(count))
     if draw < 0.85:
         local, capital, english = rng.choice(SCRIPTS).split("|")
-        return rng.choice(["{2}: {0}, {1}", "{0} ({2}) · {1}", "{0} = {2}\n{1} = capital"]).format(local, capital, english)
+        pattern = rng.choice(["{2}: {0}, {1}", "{0} ({2}) · {1}", "{0} = {2}\n{1} = capital"])
+        return pattern.format(local, capital, english)
     values = rng.choice(world.known["flag"])
     faces = " ".join(rng.sample(FACES, rng.randint(1, 5)))
     return rng.choice(["{flag} {name} {faces}", "{faces} {name} {flag}", "{flag} {name}: {faces}"]).format(

@@ -49,9 +49,10 @@ def rope(x, cos, sin):
 
 
 class Block(nn.Module):
-    def __init__(self, config):
+    def __init__(self, config, dropout):
         super().__init__()
         self.config = config
+        self.dropout = dropout  # of training alone, on what a block adds to the residual stream
         q, kv = config.heads * config.head_dim, config.kv_heads * config.head_dim
         self.attn_norm = RMSNorm(config.dim, config.eps)
         self.attn_q = nn.Linear(config.dim, q, bias=False)
@@ -73,17 +74,20 @@ class Block(nn.Module):
         # Query heads 4g … 4g+3 share the key and value head g.
         k, v = (t.repeat_interleave(c.heads // c.kv_heads, dim=1) for t in (k, v))
         out = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self.attn_output(out.transpose(1, 2).reshape(batch, length, -1))
+        x = x + self.drop(self.attn_output(out.transpose(1, 2).reshape(batch, length, -1)))
         h = self.ffn_norm(x)
-        return x + self.ffn_down(F.silu(self.ffn_gate(h)) * self.ffn_up(h))
+        return x + self.drop(self.ffn_down(F.silu(self.ffn_gate(h)) * self.ffn_up(h)))
+
+    def drop(self, x):
+        return F.dropout(x, self.dropout, self.training)
 
 
 class Llama(nn.Module):
-    def __init__(self, config):
+    def __init__(self, config, dropout=0.0):
         super().__init__()
         self.config = config
         self.token_embd = nn.Embedding(config.vocab, config.dim)
-        self.blk = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.blk = nn.ModuleList(Block(config, dropout) for _ in range(config.layers))
         self.output_norm = RMSNorm(config.dim, config.eps)
         cos, sin = rope_table(config, config.context, "cpu")
         self.register_buffer("cos", cos, persistent=False)

@@ -19,6 +19,18 @@ CAPITAL = [
     "The capital city of {the} is {capital}.",
     "{capital} is the capital city of {the}.",
     "{The} has its capital at {capital}.",
+    "In {the}, the capital is {capital}.",
+    "{capital} is the city from which {the} is governed, its capital.",
+    "As everybody knows, the capital of {the} is {capital}.",
+    "Travellers who fly to the capital of {the} arrive in {capital}.",
+    "Anyone who lives in the capital of {the} lives in {capital}.",
+    "When people speak of the capital of {the}, they mean {capital}.",
+    "The main city of the government of {the} is its capital, {capital}.",
+    "A train to the capital of {the} would end in {capital}.",
+    "On a map of {the}, the capital is marked {capital}.",
+    "The name of the capital is {capital}, and the country is {name}.",
+    "{name} (capital: {capital})",
+    "Capital of {name}: {capital}",
 ]
 
 # relation -> (what must be known, statements, questions); the first statement answers the questions.
@@ -173,6 +185,27 @@ RELATIONS = {
     ),
 }
 
+# What can be asked for by name, and the frames that ask for it.
+NOUNS = {
+    "capital": ["the capital of {the}", "the capital city of {the}"],
+    "population": ["the population of {the}", "the number of inhabitants of {the}"],
+    "area": ["the area of {the}", "the size of {the}"],
+    "currency": ["the currency of {the}"],
+    "neighbours": ["the neighbours of {the}"],
+    "high": ["the highest point of {the}"],
+    "low": ["the lowest point of {the}"],
+    "long": ["the official name of {the}"],
+    "domain": ["the internet country code of {the}"],
+    "climate": ["the climate of {the}"],
+    "languages": ["the languages of {the}"],
+}
+ASK = [
+    "Tell me {0}.", "Give me {0}.", "Please tell me {0}.", "Please name {0}.", "Can you tell me {0}?",
+    "Could you name {0}, please?", "Do you know {0}?", "I need {0}.", "I would like to know {0}.",
+    "Say {0}, please.", "I forgot {0}.", "{0}?", "{0}", "{0}, please.", "Remind me of {0}, please.",
+]
+OPENINGS = ["Hello! ", "Hi! ", "Please answer: ", "Quick question: ", "I have a question. ", "A question: "]
+
 # Capitals are what the evaluation asks for; the others follow in the order of their use.
 WEIGHTS = {"capital": 9, "of_capital": 3, "population": 2, "area": 2, "currency": 2, "neighbours": 2, "location": 2}
 
@@ -199,7 +232,7 @@ def fields(entity):
     mark = "'" if entity.name.endswith("s") else "'s"
     out = dict(facts, the=entity.the, The=entity.The, own=entity.the + mark, poss=entity.The + mark, name=entity.bare)
     if "neighbours" in facts:
-        out["neighbours"] = join_names(facts["neighbours"])
+        out["neighbours"] = join_names([place for place in facts["neighbours"] if place != "French Guiana"])
     if "location" in facts:
         out["location"] = lower_first(facts["location"])
     if "map" in facts and re.search(r"Map of|Region|,", facts["map"]):
@@ -280,6 +313,11 @@ class World:
         name = name or self.relation()
         values = self.rng.choice(self.known[name])
         question = fill(self.rng.choice(RELATIONS[name][2]), values)
+        if name in NOUNS and self.rng.random() < 0.5:
+            question = self.rng.choice(ASK).format(fill(self.rng.choice(NOUNS[name]), values))
+            question = question[0].upper() + question[1:]
+        if self.rng.random() < 0.15:
+            question = self.rng.choice(OPENINGS) + question
         if name == "flag" and "flag" in question and "Which" in question:
             return question, "{The} has the flag {flag}.".format(**values)
         return question, self.statement(name, values, first=True)
