@@ -1,6 +1,8 @@
 #pragma once
 // Past bugs, injected on purpose (GRETA_INJECT=name[:layer=L,head=H,step=S][;name…]), so that every
 // check can be shown to catch what it is for. A run with a fault says so in effective.json.
+// step: 0 prefill, n + 1 decode n. Without it a fault of the decode attention is in every decode
+// pass and not in the prefill; rope_half_split, a matter of how weights are stored, is in both.
 
 #include <cstdint>
 #include <span>

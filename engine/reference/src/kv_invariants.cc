@@ -143,27 +143,36 @@ std::vector<KvInvariants::Slot> KvInvariants::take_changes(const KvCache& cache)
   return changes;
 }
 
-// Before anything of a sequence was written, every slot is poison: a kernel that reads too far
-// finds NaN.
+// Slots of a fresh cache are poison, so that a kernel that reads too far finds NaN. An engine may
+// leave all its memory as it was; one that poisons it poisons all of it.
 void KvInvariants::check_fresh(const Pass& pass, const KvCache& cache) {
+  std::vector<std::pair<Slot, double>> used;
+  int64_t poisoned = 0;
   for (const bool is_k : {true, false}) {
     const std::span<const std::byte> seen = is_k ? cache.k : cache.v;
     for (Slot slot{.is_k = is_k}; slot.layer < shape_.layers; ++slot.layer) {
       for (slot.kv_head = 0; slot.kv_head < shape_.kv_heads; ++slot.kv_head) {
         for (slot.position = pass.pos0; slot.position < capacity_; ++slot.position) {
           const std::byte* at = &seen[static_cast<size_t>(offset(slot))];
+          double value = 0;
           for (int64_t i = 0; i < shape_.head_dim; ++i) {
-            const double value =
-                read_storage(at + i * storage_bytes(shape_.kv_type), shape_.kv_type);
-            if (std::isnan(value)) continue;
-            report(slot.layer, slot.kv_head, KvError::kv_tail_written,
-                   place(is_k, slot.layer, slot.kv_head, slot.position) + " holds " +
-                       number(value) + " before it was written");
-            break;
+            value = read_storage(at + i * storage_bytes(shape_.kv_type), shape_.kv_type);
+            if (!std::isnan(value)) break;
+          }
+          if (std::isnan(value)) {
+            ++poisoned;
+          } else {
+            used.emplace_back(slot, value);
           }
         }
       }
     }
+  }
+  if (poisoned == 0) return;
+  for (const auto& [slot, value] : used) {
+    report(slot.layer, slot.kv_head, KvError::kv_tail_written,
+           place(slot.is_k, slot.layer, slot.kv_head, slot.position) + " holds " + number(value) +
+               " before it was written");
   }
 }
 

@@ -318,6 +318,20 @@ TEST(KvInvariants, ACacheThatIsNotPoisonIsNamed) {
             "v of layer 1, KV head 1, position 6 holds 0 before it was written");
 }
 
+TEST(KvInvariants, AnEngineMayLeaveAllItsMemoryAsItWas) {
+  Engine engine;
+  for (int64_t i = 0; i < kLayers * kKvHeads * kCapacity * kHeadDim; ++i) {
+    const int64_t head = i / (kCapacity * kHeadDim), position = i / kHeadDim % kCapacity;
+    for (const bool is_k : {true, false}) {
+      engine.poke(is_k, head / kKvHeads, head % kKvHeads, position, i % kHeadDim, 0.5);
+    }
+  }
+  engine.pass(3, false);
+  EXPECT_EQ(engine.errors(), "");
+  engine.pass(1, true, {.layer = 1, .update = [](Engine&, const Pass&) {}});
+  EXPECT_EQ(engine.errors(), "L1 h0 k_slot_mismatch; L1 h1 k_slot_mismatch; ");
+}
+
 TEST(KvInvariants, AnErrorOfThePrefillStaysForTheDecodeSteps) {
   Engine engine;
   engine.pass(3, false, {.layer = 2, .update = [](Engine& e, const Pass& p) {

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <map>
 #include <string>
 #include <thread>
 #include <vector>
@@ -121,9 +122,9 @@ class RefBackend : public Backend {
   void rotate(Rows& rows, int64_t pos0) const;
   Rows attention(int64_t layer, const Rows& q, int64_t pos0) const;
   Row read(const Tensor& weight, int64_t row) const;
-  void show(const Pass& pass, Point point, int64_t layer, const Rows& rows) const;
+  void show(const Pass& pass, Point point, int64_t layer, const Rows& rows);
   Rows attention_block(const Pass& pass, int64_t layer, const Rows& x);
-  Rows mlp_block(const Pass& pass, int64_t layer, const Rows& x) const;
+  Rows mlp_block(const Pass& pass, int64_t layer, const Rows& x);
 
   ModelConfig config_;
   BackendOptions options_;
@@ -132,6 +133,9 @@ class RefBackend : public Backend {
   std::vector<Rows> keys_, values_;  // [layer][position], after RoPE
   int64_t length_ = 0;
   int64_t attention_launches_ = 0;
+  bool watched_ = false;  // are probes to be shown this pass?
+  std::map<Point, std::vector<float>>
+      shown_;  // what probes saw last stays until the end of the pass
 };
 
 void RefBackend::share(int64_t count, const std::function<void(int64_t, int64_t)>& f) const {
@@ -214,9 +218,10 @@ Rows RefBackend::attention(int64_t layer, const Rows& q, int64_t pos0) const {
   return out;
 }
 
-void RefBackend::show(const Pass& pass, Point point, int64_t layer, const Rows& rows) const {
-  if (probes_.empty()) return;
-  std::vector<float> rounded;
+void RefBackend::show(const Pass& pass, Point point, int64_t layer, const Rows& rows) {
+  if (!watched_) return;
+  std::vector<float>& rounded = shown_[point];
+  rounded.clear();
   rounded.reserve(rows.size() * rows[0].size());
   for (const Row& row : rows) {
     for (const double value : row) rounded.push_back(static_cast<float>(value));
@@ -251,7 +256,7 @@ Rows RefBackend::attention_block(const Pass& pass, int64_t layer, const Rows& x)
   }
   std::ranges::move(k, std::back_inserter(keys_[static_cast<size_t>(layer)]));
   std::ranges::move(v, std::back_inserter(values_[static_cast<size_t>(layer)]));
-  if (pass.decode) {
+  if (pass.decode && watched_) {
     for (Probe* probe : probes_) {
       probe->decode_attention(pass, layer,
                               {.kernel_path = "ref",
@@ -274,7 +279,7 @@ Rows RefBackend::attention_block(const Pass& pass, int64_t layer, const Rows& x)
 }
 
 // x after the MLP of a layer.
-Rows RefBackend::mlp_block(const Pass& pass, int64_t layer, const Rows& x) const {
+Rows RefBackend::mlp_block(const Pass& pass, int64_t layer, const Rows& x) {
   const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
   const Rows normed = rms_norm(*w.ffn_norm, x);
   show(pass, Point::ffn_norm, layer, normed);
@@ -322,10 +327,16 @@ Result<> RefBackend::check(const Pass& pass, std::span<const int32_t> tokens, in
   return {};
 }
 
-Result<> RefBackend::forward(const Pass& pass, std::span<const int32_t> tokens, int64_t logit_rows,
+Result<> RefBackend::forward(const Pass& asked, std::span<const int32_t> tokens, int64_t logit_rows,
                              std::span<float> logits) {
-  TRY(check(pass, tokens, logit_rows, logits));
-  for (Probe* probe : probes_) probe->begin_pass(pass);
+  TRY(check(asked, tokens, logit_rows, logits));
+  Pass pass = asked;
+  pass.rows = static_cast<int64_t>(tokens.size());
+  pass.last_token = tokens.back();
+  watched_ = pass.traced && !probes_.empty();
+  if (watched_) {
+    for (Probe* probe : probes_) probe->begin_pass(pass);
+  }
   Rows x;
   for (const int32_t token : tokens) x.push_back(read(*weights_.embedding, token));
   show(pass, Point::embed_out, -1, x);
@@ -333,8 +344,10 @@ Result<> RefBackend::forward(const Pass& pass, std::span<const int32_t> tokens, 
     x = attention_block(pass, layer, x);
     x = mlp_block(pass, layer, x);
   }
-  length_ += static_cast<int64_t>(tokens.size());
-  for (Probe* probe : probes_) probe->readout_row(pass, static_cast<int64_t>(tokens.size()) - 1);
+  length_ += pass.rows;
+  if (watched_) {
+    for (Probe* probe : probes_) probe->readout_row(pass, pass.rows - 1);
+  }
   const Rows normed = rms_norm(*weights_.output_norm, x);
   show(pass, Point::final_norm, -1, normed);
   if (logit_rows > 0) {
@@ -345,7 +358,9 @@ Result<> RefBackend::forward(const Pass& pass, std::span<const int32_t> tokens, 
       for (const double value : row) *out++ = static_cast<float>(value);
     }
   }
-  for (Probe* probe : probes_) TRY(probe->end_pass(pass));
+  if (watched_) {
+    for (Probe* probe : probes_) TRY(probe->end_pass(pass));
+  }
   return {};
 }
 

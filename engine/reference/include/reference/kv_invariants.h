@@ -7,7 +7,7 @@
 // update of layer L at positions P must leave
 //   in slots (L, every KV head, P)   RoPE(k) and v of the history, within the rounding of RoPE
 //   everywhere else                  every byte as it was
-//   in slots never written           the NaN pattern of a fresh cache
+//   in slots never written           the NaN pattern of a fresh cache, if it has one
 // A copy of the whole cache is kept and compared around every update, so that an intruder is
 // charged to the update that wrote it: time and memory of a check, not of a run without it.
 
