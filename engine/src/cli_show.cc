@@ -1,4 +1,6 @@
 // The commands that only look: describe, inspect, tokenize.
+#include <algorithm>
+#include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -9,11 +11,35 @@
 #include "gguf.h"
 #include "inspect.h"
 #include "tokenizer.h"
+#include "unicode.h"
 
 namespace greta::engine {
 namespace {
 
 int finish(const Result<>& result) { return result ? 0 : report(result.error()); }
+
+// A token may be part of a character: bytes that are no UTF-8 are shown as \xNN.
+std::string in_quotes(std::string_view piece) {
+  std::string out = "\"";
+  for (size_t i = 0; i < piece.size();) {
+    const size_t n = utf8_length(piece, i);
+    const auto byte = static_cast<unsigned char>(piece[i]);
+    if (piece[i] == '\n') {
+      out += "\\n";
+    } else if (piece[i] == '"' || piece[i] == '\\') {
+      out += '\\';
+      out += piece[i];
+    } else if (n == 0 || byte < 0x20 || byte == 0x7f) {
+      char escaped[5];
+      std::snprintf(escaped, sizeof escaped, "\\x%02x", byte);
+      out += escaped;
+    } else {
+      out += piece.substr(i, n);
+    }
+    i += std::max<size_t>(n, 1);
+  }
+  return out + "\"";
+}
 
 struct TokenizeOptions {
   std::string model, file;
@@ -38,9 +64,7 @@ Result<> tokenize(const TokenizeOptions& options) {
   if (options.ids) return print(nlohmann::json(ids).dump() + "\n");
   std::string out;
   for (const int32_t id : ids) {
-    const nlohmann::json piece = tokenizer->piece(id, /*special=*/true);
-    out += std::to_string(id) + "\t" +
-           piece.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+    out += std::to_string(id) + "\t" + in_quotes(tokenizer->piece(id, /*special=*/true)) + "\n";
   }
   return print(out);
 }
@@ -60,7 +84,7 @@ RunCommand register_tokenize(CLI::App& app) {
                "control tokens written in the text are plain text");
   app.add_flag("--no-bos", options->no_bos, "put no begin-of-text token in front");
   app.footer(
-      "Each line is an id and the token's text as a JSON string. Example:\n"
+      "Each line is an id and the token's bytes, \\xNN where they are no character. Example:\n"
       "  greta-infer tokenize --model greta-tiny.gguf --text '<|begin_of_text|>Hola' --ids");
   return [options, text] {
     options->has_text = text->count() > 0;

@@ -78,15 +78,16 @@ class SpmTokenizer : public Tokenizer {
   void encode_escaped(std::string_view text, std::vector<int32_t>* ids) const;
   int32_t find(std::string_view text) const {
     if (text.size() > longest_) return -1;
-    const auto found = tokens_.find(std::string(text));
+    const auto found = tokens_.find(text);
     return found == tokens_.end() ? -1 : found->second;
   }
 
   Vocabulary vocabulary_;
   SpecialTokens special_;
   std::vector<float> scores_;
-  std::unordered_map<std::string, int32_t> tokens_;  // that plain text can become
-  size_t longest_ = 0;                               // bytes of the longest of them
+  // Tokens that plain text can become; the names are those of vocabulary_.
+  std::unordered_map<std::string_view, int32_t> tokens_;
+  size_t longest_ = 0;  // bytes of the longest of them
   std::array<int32_t, 256> byte_tokens_{};
   bool add_space_prefix_ = true;
 };
