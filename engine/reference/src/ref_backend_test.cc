@@ -2,87 +2,18 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <map>
-#include <random>
 #include <string>
 #include <vector>
 
 #include "backend.h"
-#include "reference/numbers.h"
+#include "random_model.h"
 
 namespace greta::engine {
 namespace {
 
-using Matrix = std::vector<std::vector<double>>;  // [row][column]; values are exact in fp32
-
-// Weights by tensor name, and the bytes of a GGUF file (F32) that holds them.
-struct Model {
-  ModelConfig config;
-  std::map<std::string, Matrix> weights;
-
-  std::vector<std::byte> file() const {
-    std::vector<std::byte> bytes, data;
-    const auto append = [](std::vector<std::byte>& to, const void* from, size_t size) {
-      const auto* at = static_cast<const std::byte*>(from);
-      to.insert(to.end(), at, at + size);
-    };
-    const auto u32 = [&](uint32_t value) { append(bytes, &value, 4); };
-    const auto u64 = [&](uint64_t value) { append(bytes, &value, 8); };
-    append(bytes, "GGUF", 4);
-    u32(3);
-    u64(weights.size());
-    u64(0);
-    for (const auto& [name, matrix] : weights) {
-      data.resize((data.size() + 31) / 32 * 32);
-      u64(name.size());
-      append(bytes, name.data(), name.size());
-      u32(matrix.size() == 1 ? 1 : 2);
-      u64(matrix[0].size());
-      if (matrix.size() > 1) u64(matrix.size());
-      u32(0);
-      u64(data.size());
-      for (const auto& row : matrix) {
-        for (const double value : row) {
-          const auto single = static_cast<float>(value);
-          append(data, &single, 4);
-        }
-      }
-    }
-    bytes.resize((bytes.size() + 31) / 32 * 32);
-    append(bytes, data.data(), data.size());
-    return bytes;
-  }
-};
-
-Model random_model(ModelConfig config, uint32_t seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal;
-  Model model{.config = config, .weights = {}};
-  const auto add = [&](const std::string& name, int64_t rows, int64_t columns, float scale) {
-    Matrix matrix(static_cast<size_t>(rows), std::vector<double>(static_cast<size_t>(columns)));
-    for (auto& row : matrix) {
-      for (double& value : row) value = scale * normal(random);
-    }
-    model.weights[name] = matrix;
-  };
-  add("token_embd.weight", config.vocab, config.dim, 1.0f);
-  add("output_norm.weight", 1, config.dim, 1.0f);
-  if (!config.tied_embeddings) add("output.weight", config.vocab, config.dim, 0.5f);
-  for (int64_t layer = 0; layer < config.layers; ++layer) {
-    const std::string block = "blk." + std::to_string(layer) + ".";
-    add(block + "attn_norm.weight", 1, config.dim, 1.0f);
-    add(block + "attn_q.weight", config.q_dim(), config.dim, 0.5f);
-    add(block + "attn_k.weight", config.kv_dim(), config.dim, 0.5f);
-    add(block + "attn_v.weight", config.kv_dim(), config.dim, 0.5f);
-    add(block + "attn_output.weight", config.dim, config.q_dim(), 0.5f);
-    add(block + "ffn_norm.weight", 1, config.dim, 1.0f);
-    add(block + "ffn_gate.weight", config.ffn, config.dim, 0.5f);
-    add(block + "ffn_up.weight", config.ffn, config.dim, 0.5f);
-    add(block + "ffn_down.weight", config.dim, config.ffn, 0.5f);
-  }
-  return model;
-}
+using reference::Matrix;
+using reference::random_model;
+using Model = reference::RandomModel;
 
 constexpr ModelConfig kOneHead{.layers = 1,
                                .dim = 4,
@@ -114,8 +45,8 @@ struct Loaded {
   std::unique_ptr<Backend> backend;
 };
 
-Loaded load(const Model& model, BackendOptions options = {}) {
-  Loaded loaded{.bytes = model.file(), .file = nullptr, .backend = nullptr};
+Loaded load(const Model& model, BackendOptions options = {}, TensorType type = TensorType::f32) {
+  Loaded loaded{.bytes = model.file(type), .file = nullptr, .backend = nullptr};
   auto file = GgufFile::parse(loaded.bytes, "test");
   EXPECT_TRUE(file) << file.error().str();
   loaded.file = std::make_unique<GgufFile>(std::move(*file));
@@ -270,6 +201,28 @@ TEST(RefBackend, CacheTypeIsPartOfWhatIsAsked) {
   EXPECT_LT(distance(KvType::f16), 1e-2);
   EXPECT_GT(distance(KvType::bf16), distance(KvType::f16));
   EXPECT_LT(distance(KvType::bf16), 1e-1);
+}
+
+TEST(RefBackend, TheSameWeightsInEveryTensorTypeGiveTheSameBits) {
+  constexpr ModelConfig kWide{.layers = 2,
+                              .dim = 32,
+                              .heads = 4,
+                              .kv_heads = 2,
+                              .head_dim = 8,
+                              .ffn = 64,
+                              .vocab = 40,
+                              .context = 32,
+                              .rms_eps = 1e-5f,
+                              .rope_base = 10000.0f,
+                              .tied_embeddings = false};
+  const Model model = random_model(kWide, 10);
+  const std::vector<int32_t> tokens = {0, 39, 17, 5};
+  Loaded f32 = load(model);
+  const auto want = feed(*f32.backend, 0, tokens, kWide.vocab);
+  for (const TensorType type : {TensorType::f16, TensorType::bf16, TensorType::q8_0}) {
+    Loaded other = load(model, {}, type);
+    EXPECT_EQ(feed(*other.backend, 0, tokens, kWide.vocab), want) << to_string(type);
+  }
 }
 
 struct Recorder : Probe {
