@@ -5,6 +5,7 @@
 #define HWY_TARGET_INCLUDE "attention.cc"
 #include "hwy/foreach_target.h"
 // (keeps the order: foreach_target first)
+#include <algorithm>
 #include <limits>
 
 #include "hwy/contrib/math/math-inl.h"
@@ -114,12 +115,11 @@ void decode_heads(const AttentionDecodeArgs& args, int64_t begin, int64_t end, f
 }
 
 template <class From>
-void prefill_rows(const AttentionPrefillArgs& args, int worker, int workers, float* scratch) {
+void prefill_pairs(const AttentionPrefillArgs& args, int64_t begin, int64_t end, float* scratch) {
   const int64_t head_dim = args.k.head_dim(), heads = args.q.columns() / head_dim;
   const int64_t group = heads / args.k.heads();
-  // Later rows see more keys: taking every n-th pair balances the workers.
-  for (int64_t task = worker; task < args.q.rows() * heads; task += workers) {
-    const int64_t row = task / heads, h = task % heads;
+  for (int64_t pair = begin; pair < end; ++pair) {
+    const int64_t row = pair / heads, h = pair % heads;
     attend<From>(args.q.row(row) + h * head_dim, args.k, args.v, h / group, args.pos0 + row + 1,
                  args.scale, args.out.row(row) + h * head_dim, scratch);
   }
@@ -129,7 +129,7 @@ const AttentionCode* attention_code() {
   static constexpr AttentionCode code = {
       .target = HWY_TARGET,
       .decode = {&decode_heads<FromF32>, &decode_heads<FromF16>, &decode_heads<FromBf16>},
-      .prefill = {&prefill_rows<FromF32>, &prefill_rows<FromF16>, &prefill_rows<FromBf16>}};
+      .prefill = {&prefill_pairs<FromF32>, &prefill_pairs<FromF16>, &prefill_pairs<FromBf16>}};
   return &code;
 }
 
@@ -141,6 +141,11 @@ namespace greta::kernels {
 namespace {
 
 int64_t scratch_floats(int64_t seq_len, int64_t head_dim) { return seq_len + head_dim + 32; }
+
+// Heads that are worth waking a worker for: about 32 thousand products of q·k and p·v.
+int64_t grain(int64_t seq_len, int64_t head_dim) {
+  return std::max<int64_t>(1, 16384 / (seq_len * head_dim));
+}
 
 bool heads_fit(int64_t q_columns, const KvRead& k, const KvRead& v) {
   return k.head_dim() > 0 && k.heads() > 0 && k.head_dim() == v.head_dim() &&
@@ -165,7 +170,8 @@ Status attention_decode(Context& context, const AttentionDecodeArgs& args) {
   context.count(Op::attention_decode, args.k.type());
   const int64_t head_dim = args.k.head_dim();
   const int64_t heads = static_cast<int64_t>(args.q.size()) / head_dim;
-  context.pool().split(heads, 1, [&](int64_t begin, int64_t end, int worker) {
+  const int64_t piece = grain(args.seq_len, head_dim);
+  context.pool().split(heads, piece, [&](int64_t begin, int64_t end, int worker) {
     decode(args, begin, end,
            context.scratch(worker, scratch_floats(args.seq_len, head_dim)).data());
   });
@@ -195,11 +201,12 @@ Status attention_prefill(Context& context, const AttentionPrefillArgs& args) {
   if (args.k.type() != args.v.type()) return Status::bad_dtype;
   const auto prefill = chosen_attention().prefill[static_cast<int>(args.k.type())];
   context.count(Op::attention_prefill, args.k.type());
-  const int workers = context.pool().size();
-  context.pool().run([&](int worker) {
-    const int64_t floats = scratch_floats(last, args.k.head_dim());
-    prefill(args, worker, workers, context.scratch(worker, floats).data());
-  });
+  const int64_t head_dim = args.k.head_dim();
+  const int64_t pairs = args.q.rows() * (args.q.columns() / head_dim);
+  context.pool().split(
+      pairs, grain(last / 2 + 1, head_dim), [&](int64_t begin, int64_t end, int worker) {
+        prefill(args, begin, end, context.scratch(worker, scratch_floats(last, head_dim)).data());
+      });
   return Status::ok;
 }
 

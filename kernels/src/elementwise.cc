@@ -2,6 +2,7 @@
 #define HWY_TARGET_INCLUDE "elementwise.cc"
 #include "hwy/foreach_target.h"
 // (keeps the order: foreach_target first)
+#include <algorithm>
 #include <cmath>
 
 #include "hwy/contrib/math/math-inl.h"
@@ -99,6 +100,11 @@ bool same_shape(const Rows<A>& a, const Rows<B>& b) {
   return a.rows() == b.rows() && a.columns() == b.columns();
 }
 
+// Rows that are worth waking a worker for.
+int64_t row_grain(int64_t columns) {
+  return std::max<int64_t>(1, 16384 / std::max<int64_t>(1, columns));
+}
+
 }  // namespace
 
 HWY_EXPORT(elementwise_code);
@@ -110,9 +116,9 @@ Status rms_norm(Context& context, const RmsNormArgs& args) {
     return Status::bad_shape;
   }
   context.count(Op::rms_norm, DType::f32);
-  context.pool().split(args.x.rows(), 1, [&](int64_t begin, int64_t end, int) {
-    chosen_elementwise().rms_norm(args, begin, end);
-  });
+  context.pool().split(
+      args.x.rows(), row_grain(args.x.columns()),
+      [&](int64_t begin, int64_t end, int) { chosen_elementwise().rms_norm(args, begin, end); });
   return Status::ok;
 }
 
@@ -122,11 +128,11 @@ Status swiglu(Context& context, const SwigluArgs& args) {
   const int64_t rows = args.gate.rows(), columns = args.gate.columns();
   // One row is cut by columns, many by rows; cuts at multiples of 16 keep every lane where it was.
   if (rows == 1) {
-    context.pool().split(columns, 2048, [&](int64_t begin, int64_t end, int) {
+    context.pool().split(columns, 8192, [&](int64_t begin, int64_t end, int) {
       chosen_elementwise().swiglu(args, 0, begin, end);
     });
   } else {
-    context.pool().split(rows, 1, [&](int64_t begin, int64_t end, int) {
+    context.pool().split(rows, row_grain(columns), [&](int64_t begin, int64_t end, int) {
       for (int64_t r = begin; r < end; ++r) chosen_elementwise().swiglu(args, r, 0, columns);
     });
   }
@@ -136,9 +142,9 @@ Status swiglu(Context& context, const SwigluArgs& args) {
 Status add(Context& context, const AddArgs& args) {
   if (!same_shape(args.a, args.b) || !same_shape(args.a, args.sum)) return Status::bad_shape;
   context.count(Op::add, DType::f32);
-  context.pool().split(args.a.rows(), 8, [&](int64_t begin, int64_t end, int) {
-    chosen_elementwise().add(args, begin, end);
-  });
+  context.pool().split(
+      args.a.rows(), row_grain(args.a.columns()),
+      [&](int64_t begin, int64_t end, int) { chosen_elementwise().add(args, begin, end); });
   return Status::ok;
 }
 

@@ -5,6 +5,8 @@
 #define HWY_TARGET_INCLUDE "matmul.cc"
 #include "hwy/foreach_target.h"
 // (keeps the order: foreach_target first)
+#include <algorithm>
+
 #include "kernels/kernels.h"
 #include "registry.h"
 #include "simd-inl.h"
@@ -166,9 +168,13 @@ Status matmul(Context& context, const MatmulArgs& args) {
   const MatmulCode::Range range = code.range[static_cast<int>(args.weight.type())];
   const int64_t panel_floats = code.panel_rows * ((columns + 15) / 16 * 16);
   context.count(Op::matmul, args.weight.type());
-  context.pool().split(outputs, code.panel_rows, [&](int64_t begin, int64_t end, int worker) {
-    range(args, begin, end, context.scratch(worker, panel_floats).data());
-  });
+  // Rows that are worth waking a worker for: about 64 thousand products (2 to 4 µs).
+  const int64_t row_products = std::max<int64_t>(1, columns * args.x.rows());
+  const int64_t panels = std::max<int64_t>(1, 65536 / (row_products * code.panel_rows));
+  context.pool().split(outputs, panels * code.panel_rows,
+                       [&](int64_t begin, int64_t end, int worker) {
+                         range(args, begin, end, context.scratch(worker, panel_floats).data());
+                       });
   return Status::ok;
 }
 

@@ -28,8 +28,8 @@ struct AttentionCode {
   int64_t target;
   // Heads [begin, end) of one token.
   using Decode = void (*)(const AttentionDecodeArgs&, int64_t begin, int64_t end, float* scratch);
-  // Every `workers`-th (row, head) pair, from `worker` on.
-  using Prefill = void (*)(const AttentionPrefillArgs&, int worker, int workers, float* scratch);
+  // (row, head) pairs [begin, end), pair = row · heads + head.
+  using Prefill = void (*)(const AttentionPrefillArgs&, int64_t begin, int64_t end, float* scratch);
   Decode decode[3];  // by DType of the cache
   Prefill prefill[3];
 };

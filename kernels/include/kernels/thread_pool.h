@@ -1,12 +1,12 @@
 #pragma once
-// A persistent pool. Work is split statically, by worker number alone, so that who computes what is
-// the same in every run. Workers spin briefly between ops of a forward pass, then sleep.
+// A persistent pool. An op is cut into pieces that depend on its shape alone; whoever is free takes
+// the next one. No result depends on who computed it, and a worker that the system has put aside
+// delays nobody: the others, the caller among them, take its pieces.
 
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <thread>
-#include <type_traits>
 #include <vector>
 
 namespace greta::kernels {
@@ -21,42 +21,51 @@ class ThreadPool {
 
   int size() const { return size_; }
 
-  // Calls task(worker) once on each of the workers and returns when all are done.
+  // Calls task(piece, worker) for every piece of [0, pieces) and returns when all are done. No two
+  // calls at a time have the same worker (0 ≤ worker < size()).
   template <class Task>
-  void run(const Task& task) {
-    run_erased([](const void* object, int worker) { (*static_cast<const Task*>(object))(worker); },
-               &task);
+  void run(int32_t pieces, const Task& task) {
+    if (size_ == 1 || pieces <= 1) {
+      for (int32_t piece = 0; piece < pieces; ++piece) task(piece, 0);
+      return;
+    }
+    run_erased(
+        pieces,
+        [](const void* object, int32_t piece, int worker) {
+          (*static_cast<const Task*>(object))(piece, worker);
+        },
+        &task);
   }
 
-  // Splits [0, count) into one range a worker, cut at multiples of `grain`, and calls
-  // task(begin, end, worker) for those that are not empty. Small work stays on the caller.
+  // Cuts [0, count) at multiples of `grain` into at most four pieces a worker and calls
+  // task(begin, end, worker) for each. A grain is what is worth waking a worker for: a range no
+  // longer than that stays with the caller.
   template <class Task>
   void split(int64_t count, int64_t grain, const Task& task) {
     const int64_t grains = (count + grain - 1) / grain;
-    if (size_ == 1 || grains <= 1) {
-      if (count > 0) task(int64_t{0}, count, 0);
-      return;
-    }
-    run([&](int worker) {
-      const int64_t begin = grains * worker / size_ * grain;
-      const int64_t end = std::min(count, grains * (worker + 1) / size_ * grain);
-      if (begin < end) task(begin, end, worker);
+    const int64_t most = size_ == 1 ? 1 : 4 * size_;
+    const int64_t step = (grains + most - 1) / most * grain;
+    if (count <= 0) return;
+    run(static_cast<int32_t>((count + step - 1) / step), [&](int32_t piece, int worker) {
+      task(piece * step, std::min(count, (piece + 1) * step), worker);
     });
   }
 
  private:
-  using Erased = void (*)(const void* object, int worker);
-  void run_erased(Erased call, const void* object);
+  using Erased = void (*)(const void* object, int32_t piece, int worker);
+  void run_erased(int32_t pieces, Erased call, const void* object);
+  bool take_one(int worker);
   void work(int worker);
 
+  static constexpr int32_t kStop = -1;
   int size_ = 1;
   int spins_ = 0;
   std::vector<std::thread> threads_;
+  // Written between rounds, read by whoever has taken a piece.
   Erased call_ = nullptr;
   const void* object_ = nullptr;
-  alignas(64) std::atomic<uint32_t> round_{0};
-  alignas(64) std::atomic<int32_t> running_{0};
-  std::atomic<bool> stop_{false};
+  alignas(64) std::atomic<int32_t> left_{0};  // pieces nobody has taken yet; kStop ends the workers
+  alignas(64) std::atomic<int32_t> unfinished_{0};
 };
 
 }  // namespace greta::kernels
