@@ -13,32 +13,58 @@ enum class Verdict { identical, within_floor, diverged, only_a, only_b, not_comp
 
 struct Confounder {
   std::string what;  // model, commit, hardware, image, flags.GRETA_…, prompt.p4_sys, provenance, …
+  std::string a, b;  // "not recorded" where one side does not know
+};
+// Which arms were compared: equal ones first; where a run has no equal arm, the one whose flags
+// agree best.
+struct VariantPair {
   std::string a, b;
+  bool same = true;
+  std::string note;  // how they differ when not the same
 };
 struct MetricDiff {
   std::string kind, metric;
-  std::string key;           // "prompt=p4_sys, phase=decode0, layer=31"
-  std::string a, b;          // as text, exactly as stored
-  double difference = 0;     // |a − b|; NaN where it has no meaning
-  double floor = 0;          // larger of repeat floor and numeric floor
+  std::string key;        // "prompt=p4_sys, phase=decode0, layer=31"
+  std::string a, b;       // as text, exactly as stored
+  double difference = 0;  // |a − b|; NaN where it has no meaning
+  double floor = 0;       // larger of repeat floor and numeric floor
   Verdict verdict = Verdict::diverged;
 };
+// Records (or fields of matched records) that only one of the runs has, in few words.
+struct OneSided {
+  std::string kind;
+  char side = 'a';
+  std::string what;     // "layer 8–31", "fields rel_l2, bound", "whole kind"
+  int64_t records = 0;  // 0 for fields
+};
 struct Lint {
-  std::string id;       // arms_same_kernel, constant_across_prompts, flag_not_read, gate_measured_nothing, …
+  std::string
+      id;  // arms_same_kernel, constant_across_prompts, flag_not_read, gate_measured_nothing, …
   std::string message;
-  std::string query;
+  std::string query;            // shows it: greta query --run RUN "…"
+  std::string message_es = {};  // the same in Spanish, for the report
 };
 struct Diff {
   RunSummary a, b;
   std::vector<Confounder> confounders;  // model, hardware, commit first
-  std::vector<MetricDiff> metrics;      // worst first
+  std::vector<MetricDiff> metrics;      // worst first; identical ones only while the list is small
   Verdict verdict = Verdict::not_comparable;
-  std::string reason;                   // why not comparable, or where first diverged
-  int64_t matched = 0, only_a = 0, only_b = 0;
+  std::string reason;                           // why not comparable, or where first diverged
+  int64_t matched = 0, only_a = 0, only_b = 0;  // figures; records without a partner
+  std::string reason_es = {};                   // the same in Spanish, for the report
+  std::vector<VariantPair> variants = {};
+  std::vector<OneSided> one_sided = {};
+  std::vector<MetricDiff> timings = {};                                       // shown, never judged
+  int64_t identical = 0, within_floor = 0, diverged = 0, not_comparable = 0;  // figures
 };
 
 Result<Diff> diff(Store& store, int64_t run_a, int64_t run_b);
+// Exit code of `greta diff`: 0 identical or within floor, 1 diverged, 3 nothing in common,
+// 5 not comparable.
+int exit_code(const Diff& diff);
+// Results of this run that look too good, or cannot be what they claim to be.
 Result<std::vector<Lint>> lints(Store& store, int64_t run);
+// Readable in a terminal as it is.
 std::string to_markdown(const Diff& diff, size_t most_rows);
 std::string to_json(const Diff& diff);
 std::string_view to_string(Verdict verdict);

@@ -1,6 +1,6 @@
 #pragma once
-// Gates: what a spec expects of a run (`expect:`). A gate that found no row has measured nothing, and
-// that is never a pass.
+// Gates: what a spec expects of a run (`expect:`). A gate that found no row has measured nothing,
+// and that is never a pass.
 
 #include <string>
 #include <vector>
@@ -13,42 +13,43 @@ struct Gate {
   std::string id;
   // One of four forms.
   //   metric:   `kind.field`, compared with `limit` (number) or `limit_field` (a field of the same
-  //             record). Without `agg` every record must hold; with it the aggregate over all records
-  //             (or over each `per` group) must.
+  //             record). Without `agg` every record must hold; with it the aggregate over all
+  //             records (or over each `per` group) must.
   //   all:      boolean `kind.field` is true in every record
   //   distinct: within each record the named fields differ pairwise (two or more fields); or, with
   //             `across`, one field takes different values between the variants of that axis
   //   sql:      every row's first column must be true; sees this run only
   enum class Form { metric, all, distinct, sql } form = Form::metric;
-  std::string kind, field;             // metric, all; distinct across
-  std::vector<std::string> fields;     // distinct: "kind.field" …
-  std::vector<std::string> per;        // group by: layer, head, prompt, variant, step, …
-  std::vector<std::string> across;     // distinct: axes of the matrix
-  std::string where;                   // SQL condition over the fields of the record, optional
-  std::string agg;                     // max, min, mean, sum, count; "" every record
-  std::string compare = "le";          // le, lt, ge, gt, eq, ne
+  std::string kind, field;          // metric, all; distinct across
+  std::vector<std::string> fields;  // distinct: "kind.field" …
+  std::vector<std::string> per;     // group by: layer, head, prompt, variant, step, …
+  std::vector<std::string> across;  // distinct: axes of the matrix
+  std::string where;                // SQL condition over the fields of the record, optional
+  std::string agg;                  // max, min, mean, sum, count; "" every record
+  std::string compare = "le";       // le, lt, ge, gt, eq, ne
   double limit = 0;
-  std::string limit_field;             // "" means `limit`
+  std::string limit_field;  // "" means `limit`
   std::string sql;
-  int line = 0;                        // place in the spec, for messages
+  int line = 0;  // place in the spec, for messages
 };
 
 enum class GateStatus { pass, fail, not_measured, error };
 
 struct GateOutcome {
-  std::string id;
+  std::string id = {};
   GateStatus status = GateStatus::not_measured;
-  int64_t rows = 0;        // records looked at
-  int64_t failed = 0;      // rows or groups that did not hold
-  std::string measured;    // worst value, as text
-  std::string limit;       // what it was compared with
-  std::string where;       // the worst row: "variant=…, prompt=p4_sys, layer=3, head=5"
-  std::string message;     // one line for people
-  std::string query;       // the SQL that found it: greta query prints the same
+  int64_t rows = 0;           // records looked at
+  int64_t failed = 0;         // rows or groups that did not hold
+  std::string measured = {};  // worst value, as text
+  std::string limit = {};     // what it was compared with
+  std::string where = {};     // the worst row: "variant=…, prompt=p4_sys, layer=3, head=5"
+  std::string message = {};   // one line for people
+  std::string query = {};     // the SQL that found it: greta query prints the same
 };
 
 // Evaluates and stores them with the run (replacing earlier outcomes of the same run).
-Result<std::vector<GateOutcome>> evaluate_gates(Store& store, std::string_view run, const std::vector<Gate>& gates);
+Result<std::vector<GateOutcome>> evaluate_gates(Store& store, std::string_view run,
+                                                const std::vector<Gate>& gates);
 Result<std::vector<GateOutcome>> stored_gates(Store& store, int64_t run);
 std::string_view to_string(GateStatus status);
 

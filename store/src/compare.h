@@ -1,0 +1,78 @@
+#pragma once
+// What gates, diff, lints and report read of a run before they look at records: its kinds and
+// fields, its variants with axes and flags, its environment and prompts.
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "contract/schema.h"
+#include "store/store.h"
+
+namespace greta::store {
+
+struct FieldInfo {
+  std::string column, type;  // type as in records.json, or number, json when nobody described it
+  FieldRole role = FieldRole::value;
+  bool described = true;
+};
+struct KindInfo {
+  std::string name, view;
+  std::vector<FieldInfo> fields;
+  const FieldInfo* find(std::string_view column) const;
+  std::vector<std::string> field_names() const;
+  // Columns that tell the records of one cell apart. Where nobody described the kind: the names
+  // that greta's own kinds use for that.
+  std::vector<std::string> keys() const;
+};
+
+struct FlagUse {
+  std::string value;
+  std::string source;        // env, default, given
+  std::optional<bool> read;  // unknown when the engine did not say
+  bool operator==(const FlagUse&) const = default;
+};
+struct VariantInfo {
+  std::string name;
+  std::map<std::string, std::string> axes;
+  std::map<std::string, FlagUse> flags;
+};
+struct PromptInfo {
+  std::string sha256, text;  // "" when not known
+};
+struct RunInfo {
+  int64_t id = 0;
+  std::string name, milestone, title, prose, provenance, status, started_at, ended_at, note;
+  std::vector<std::string> baseline;
+  std::vector<VariantInfo> variants;  // in the order of the cells
+  // Every value that a key has in the run's bundles; more than one where attempts differ.
+  std::map<std::string, std::set<std::string>> environment;
+  std::map<std::string, PromptInfo> prompts;
+  int64_t cells = 0, failed = 0, cached = 0;
+};
+
+// Every kind that the store knows, in the order in which it met them.
+Result<std::vector<KindInfo>> load_kinds(Store& store);
+// The kinds that have records in this run.
+Result<std::vector<KindInfo>> kinds_of_run(Store& store, int64_t run);
+Result<RunInfo> load_run(Store& store, int64_t run);
+
+// SELECT … in the scope of the run; `columns` and `rows` as Store::query gives them, errors with
+// the SQL in front.
+Result<Table> select(Store& store, int64_t run, const std::string& sql);
+
+bool is_number(const Value& value);
+double to_double(const Value& value);  // NaN when it is no number
+bool same_value(const Value& a, const Value& b);
+
+// A column name as SQL: bare where that is allowed, else in double quotes.
+std::string sql_name(std::string_view name);
+std::string joined(const std::vector<std::string>& parts, std::string_view separator);
+std::vector<std::string> sql_names(const std::vector<std::string>& names);
+// "variant=default, prompt=p4_sys, layer=3": the named columns that are not NULL, of one row.
+std::string row_place(const Table& table, size_t row, const std::vector<std::string>& columns);
+
+}  // namespace greta::store
