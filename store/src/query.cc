@@ -13,7 +13,12 @@ Result<Database*> reader_of(Store::Impl& impl) {
   if (!impl.reader) {
     TRY_ASSIGN(Database db, open_reading(impl.file));
     TRY(add_greta_line(db));
-    TRY(db.execute("PRAGMA temp_store = MEMORY"));
+    // The table-valued functions declare themselves at first use, which the guard would take for a
+    // CREATE TABLE of the person who queries.
+    TRY(
+        db.execute("PRAGMA temp_store = MEMORY; SELECT 1 FROM json_each('[]'), json_tree('[]'),"
+                   " pragma_table_info('run'), pragma_table_xinfo('run'), pragma_table_list,"
+                   " pragma_index_list('run'), pragma_index_info('run'), pragma_function_list"));
     impl.reader = std::move(db);
   }
   return &*impl.reader;
@@ -30,18 +35,10 @@ Result<> show_run(Store::Impl& impl, Database& db, int64_t run) {
     if (!row) break;
     sql += "DROP VIEW temp." + quoted_name(old.text(0)) + ";";
   }
-  impl.reader_hidden.clear();
   if (run >= 0) {
-    sql += fixed_views_sql(run);
     TRY_ASSIGN(const auto kinds, all_kinds(db));
+    sql += fixed_views_sql(run) + table_scopes_sql(kinds, run);
     for (const KindColumns& kind : kinds) sql += kind_view_sql(kind, run);
-    TRY_ASSIGN(Statement names, db.prepare("SELECT name FROM main.sqlite_master"
-                                           " WHERE type IN ('table', 'view')"));
-    while (true) {
-      TRY_ASSIGN(const bool row, names.step());
-      if (!row) break;
-      impl.reader_hidden.insert(names.string(0));
-    }
   }
   TRY(db.execute(sql));
   impl.reader_scope = run;
@@ -76,7 +73,8 @@ Value value_of(const Statement& row, int column) {
 Result<> Store::query(std::string_view sql, int64_t run, const RowSink& sink) {
   TRY_ASSIGN(Database* const db, reader_of(*impl_));
   TRY(show_run(*impl_, *db, run));
-  TRY_ASSIGN(Statement statement, prepare_reading(*db, sql, impl_->reader_hidden));
+  TRY_ASSIGN(Statement statement,
+             prepare_reading(*db, sql, run < 0 ? Sees::every_run : Sees::one_run));
   std::vector<std::string> names;
   for (int i = 0; i < statement.columns(); ++i) names.emplace_back(statement.column_name(i));
   if (!sink.columns(names)) return {};

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 
 #include "contract/text.h"
 
@@ -12,7 +13,6 @@ constexpr std::array<std::string_view, 6> kReadingPragmas = {
     "table_info", "table_xinfo", "table_list", "index_list", "index_info", "function_list"};
 
 struct Guard {
-  const std::set<std::string, std::less<>>& hidden;
   std::string refusal;
 
   int refuse(std::string why) {
@@ -21,22 +21,14 @@ struct Guard {
   }
 };
 
-int authorize(void* data, int action, const char* first, const char* second, const char* schema,
-              const char* inside) {
+int authorize(void* data, int action, const char* first, const char* second, const char*,
+              const char*) {
   auto& guard = *static_cast<Guard*>(data);
   const std::string_view name = first == nullptr ? "" : first;
   switch (action) {
     case SQLITE_SELECT:
     case SQLITE_RECURSIVE:
-      return SQLITE_OK;
     case SQLITE_READ:
-      // `inside` is the view that reads; what a person wrote has none.
-      if (inside == nullptr && schema != nullptr && std::string_view(schema) == "main" &&
-          guard.hidden.contains(name)) {
-        return guard.refuse("`main." + printable(name) +
-                            "` holds every run and this query sees one: use the view `" +
-                            std::string(name.starts_with("rec_") ? name.substr(4) : name) + "`");
-      }
       return SQLITE_OK;
     case SQLITE_FUNCTION: {
       const std::string_view function = second == nullptr ? "" : second;
@@ -50,6 +42,50 @@ int authorize(void* data, int action, const char* first, const char* second, con
     default:
       return guard.refuse("a query can only read: SELECT, WITH, VALUES, EXPLAIN");
   }
+}
+
+bool is_word(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '$' ||
+         (static_cast<unsigned char>(c) & 0x80) != 0;
+}
+
+// One past a quoted or commented part of SQL that opens at `i`, or `i` when none does.
+size_t skip_quoted(std::string_view sql, size_t i) {
+  const auto past = [&](std::string_view end, size_t from) {
+    const size_t at = sql.find(end, from);
+    return at == std::string_view::npos ? sql.size() : at + end.size();
+  };
+  if (sql.substr(i).starts_with("--")) return past("\n", i);
+  if (sql.substr(i).starts_with("/*")) return past("*/", i + 2);
+  if (sql[i] == '[') return past("]", i);
+  if (sql[i] == '\'' || sql[i] == '"' || sql[i] == '`') return past(sql.substr(i, 1), i + 1);
+  return i;
+}
+
+// Whether the SQL says `main.` anywhere outside of texts and comments, quoted or not.
+bool names_main(std::string_view sql) {
+  bool after_main = false;
+  for (size_t i = 0; i < sql.size();) {
+    if (std::isspace(static_cast<unsigned char>(sql[i])) != 0) {
+      ++i;
+      continue;
+    }
+    size_t end = skip_quoted(sql, i);
+    const bool is_comment = end > i && (sql[i] == '-' || sql[i] == '/');
+    if (end == i)
+      while (end < sql.size() && is_word(sql[end])) ++end;
+    if (end == i) {
+      if (after_main && sql[i] == '.') return true;
+      end = i + 1;
+    }
+    if (!is_comment) {
+      std::string_view word = sql.substr(i, end - i);
+      if (word.size() == 6) word = word.substr(1, 4);  // "main", [main], `main`
+      after_main = word.size() == 4 && sqlite3_strnicmp(word.data(), "main", 4) == 0;
+    }
+    i = end;
+  }
+  return false;
 }
 
 std::vector<std::string> first_column(Database& db, std::string_view sql) {
@@ -68,15 +104,18 @@ std::string suggestion(Database& db, std::string_view message, std::string_view 
   const auto after = [&](std::string_view prefix) -> std::string {
     if (!message.starts_with(prefix)) return {};
     std::string_view name = message.substr(prefix.size());
-    if (const size_t dot = name.rfind('.'); dot != std::string_view::npos) name.remove_prefix(dot + 1);
+    if (const size_t dot = name.rfind('.'); dot != std::string_view::npos)
+      name.remove_prefix(dot + 1);
     return std::string(name);
   };
   if (const std::string table = after("no such table: "); !table.empty()) {
-    return did_you_mean(table, first_column(db, "SELECT name FROM sqlite_master WHERE type IN"
-                                                " ('view', 'table') ORDER BY type DESC, name"));
+    return did_you_mean(table, first_column(db,
+                                            "SELECT name FROM sqlite_master WHERE type IN"
+                                            " ('view', 'table') ORDER BY type DESC, name"));
   }
   if (const std::string function = after("no such function: "); !function.empty())
-    return did_you_mean(function, first_column(db, "SELECT DISTINCT name FROM pragma_function_list"));
+    return did_you_mean(function,
+                        first_column(db, "SELECT DISTINCT name FROM pragma_function_list"));
   std::string column = after("no such column: ");
   if (column.empty()) return {};
   // Those of the views that the SQL names come first.
@@ -109,9 +148,10 @@ Error query_error(Database& db, std::string_view sql) {
 
 }  // namespace
 
-Result<Statement> prepare_reading(Database& db, std::string_view sql,
-                                  const std::set<std::string, std::less<>>& hidden) {
-  Guard guard{.hidden = hidden, .refusal = {}};
+Result<Statement> prepare_reading(Database& db, std::string_view sql, Sees sees) {
+  if (sees == Sees::one_run && names_main(sql))
+    return fail(Exit::usage, "`main.` holds every run and this query sees one: leave it out");
+  Guard guard;
   struct Guarded {
     sqlite3* db;
     ~Guarded() { sqlite3_set_authorizer(db, nullptr, nullptr); }
@@ -125,11 +165,11 @@ Result<Statement> prepare_reading(Database& db, std::string_view sql,
     const Guarded guarded{db.handle()};
     sqlite3_set_authorizer(db.handle(), authorize, &guard);
     const char* rest = nullptr;
-    code = sqlite3_prepare_v2(db.handle(), sql.data(), static_cast<int>(sql.size()), &handle, &rest);
+    code =
+        sqlite3_prepare_v2(db.handle(), sql.data(), static_cast<int>(sql.size()), &handle, &rest);
     if (code == SQLITE_OK && handle != nullptr) {
-      rest_code = sqlite3_prepare_v2(db.handle(), rest,
-                                     static_cast<int>(sql.data() + sql.size() - rest), &second,
-                                     nullptr);
+      rest_code = sqlite3_prepare_v2(
+          db.handle(), rest, static_cast<int>(sql.data() + sql.size() - rest), &second, nullptr);
     }
   }
   Statement statement = Statement::own(handle);

@@ -1,16 +1,16 @@
 #pragma once
 // What the SQL of people may do: read. Prepares one statement behind SQLite's authorizer.
 
-#include <set>
-#include <string>
+#include <string_view>
 
 #include "sqlite.h"
 
 namespace greta::store {
 
-// `hidden`: names in the main schema that this query must not name itself, because they hold more than
-// the run that it sees; the TEMP views over them stay usable. Empty: nothing is hidden.
-Result<Statement> prepare_reading(Database& db, std::string_view sql,
-                                  const std::set<std::string, std::less<>>& hidden);
+enum class Sees {
+  every_run,
+  one_run,  // TEMP views stand before everything: naming the schema `main` would go around them
+};
+Result<Statement> prepare_reading(Database& db, std::string_view sql, Sees sees);
 
 }  // namespace greta::store

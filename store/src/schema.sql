@@ -28,6 +28,7 @@ CREATE TABLE run (                      -- one execution of an experiment, or on
   spec_text       TEXT NOT NULL,        -- the YAML as it was read
   resolved        TEXT NOT NULL,        -- JSON: commit, tree, image, model, prompts, variants
   baseline        TEXT NOT NULL,        -- JSON ["B3.20@recorded", …]
+  "commit"        TEXT,                 -- `commit` of resolved; NULL when it says none
   provenance      TEXT NOT NULL CHECK (provenance IN ('recorded', 'executed', 'reenacted')),
   status          TEXT NOT NULL CHECK (status IN ('running', 'complete', 'failed', 'interrupted')),
   started_at      TEXT NOT NULL,

@@ -4,7 +4,6 @@
 
 #include <filesystem>
 #include <optional>
-#include <set>
 #include <string>
 
 #include "sqlite.h"
@@ -17,10 +16,9 @@ struct Store::Impl {
   Access access = Access::read_only;
   Database db;
   std::optional<Database> reader;
-  int64_t reader_scope = -1;   // the run that the reader's TEMP views show; -1 all
-  int64_t reader_schema = -1;  // PRAGMA schema_version that those views were made for
-  std::set<std::string, std::less<>> reader_hidden = {};  // what a query over one run may not name
-  Result<> must_write() const;                            // an error when open for reading only
+  int64_t reader_scope = -1;    // the run that the reader's TEMP views show; -1 all
+  int64_t reader_schema = -1;   // PRAGMA schema_version that those views were made for
+  Result<> must_write() const;  // an error when open for reading only
 };
 
 // For reading only, checked to be a greta store of this version. A store on a medium that cannot be

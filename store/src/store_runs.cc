@@ -35,6 +35,14 @@ std::string as_json_object(const std::string& text) {
   return text.empty() ? std::string("{}") : text;
 }
 
+// What the spec resolved to; "" when it says none.
+std::string commit_of(const std::string& resolved_json) {
+  const json resolved = json::parse(resolved_json, nullptr, /*allow_exceptions=*/false);
+  if (!resolved.is_object() || !resolved.contains("commit") || !resolved["commit"].is_string())
+    return {};
+  return resolved["commit"].get<std::string>();
+}
+
 Result<int64_t> run_id(Database& db, std::string_view name) {
   TRY_ASSIGN(Statement find, db.prepare("SELECT id FROM run WHERE name = ?"));
   TRY_ASSIGN(const bool found, find.bind_all(name).step());
@@ -96,16 +104,18 @@ Result<> add_axes(Database& db, int64_t cell, const std::string& variant_json) {
 Result<int64_t> add_run(Database& db, const RunStart& start, const NewRun& run) {
   TRY_ASSIGN(Statement add,
              db.prepare("INSERT INTO run (name, milestone, title, prose, spec_path, spec_text,"
-                        " resolved, baseline, provenance, status, started_at, ended_at, note,"
-                        " process_id, process_started, process_host)"
-                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), ?, ?, ?, ?)"));
+                        " resolved, baseline, \"commit\", provenance, status, started_at, ended_at,"
+                        " note, process_id, process_started, process_host)"
+                        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), ?, ?, ?, nullif(?, ''), ?,"
+                        " ?, ?, ?)"));
   add.bind_all(run.name, start.milestone, as_json_object(start.title_json),
                as_json_object(start.prose_json), start.spec_path, start.spec_text,
-               as_json_object(start.resolved_json), json(start.baseline).dump(), start.provenance,
-               run.status, run.started_at, run.ended_at, run.note);
+               as_json_object(start.resolved_json), json(start.baseline).dump(),
+               commit_of(start.resolved_json), start.provenance, run.status, run.started_at,
+               run.ended_at, run.note);
   if (run.with_process) {
     const ProcessMark mark = mark_of(start.process_id == 0 ? getpid() : start.process_id);
-    add.bind(14, mark.id).bind(15, mark.started_ticks).bind(16, mark.host);
+    add.bind(15, mark.id).bind(16, mark.started_ticks).bind(17, mark.host);
   }
   TRY(add.run());
   return db.last_insert_id();

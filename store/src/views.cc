@@ -25,7 +25,7 @@ constexpr View kViews[] = {
     {"runs", "r.id = ?",
      "SELECT r.name AS run, r.milestone, r.title, r.provenance, r.status, r.accepted, r.started_at,"
      " r.ended_at, r.note,"
-     " coalesce(json_extract(r.resolved, '$.commit'), (SELECT min(b.\"commit\") FROM main.cell c"
+     " coalesce(r.\"commit\", (SELECT min(b.\"commit\") FROM main.cell c"
      " JOIN main.bundle b ON b.id = c.bundle WHERE c.run = r.id)) AS \"commit\","
      " (SELECT count(*) FROM main.cell c WHERE c.run = r.id) AS cells,"
      " (SELECT count(*) FROM main.cell c WHERE c.run = r.id AND c.status = 'ok') AS cells_ok,"
@@ -86,26 +86,45 @@ constexpr View kViews[] = {
 #undef BUNDLE_OF_RUN
 #undef RUN_AND_BUNDLE
 
-constexpr std::string_view kTables[] = {"meta",
-                                        "migration",
-                                        "run",
-                                        "cell",
-                                        "cell_axis",
-                                        "gate",
-                                        "bundle",
-                                        "content",
-                                        "content_chunk",
-                                        "bundle_file",
-                                        "bundle_environment",
-                                        "bundle_flag",
-                                        "bundle_kernel",
-                                        "bundle_prompt",
-                                        "request",
-                                        "member",
-                                        "kind",
-                                        "field",
-                                        "record",
-                                        "sqlite_master"};
+// The tables, and which of their rows belong to run `?`: a query over one run finds TEMP views of
+// these names as well.
+struct Scope {
+  std::string_view table;
+  std::string_view scope;  // "" : the same for every run
+};
+#define BUNDLES "(SELECT bundle FROM main.cell WHERE run = ?)"
+#define REQUESTS "(SELECT request FROM main.member WHERE run = ?)"
+constexpr std::string_view kTypedScope = "request IN " REQUESTS;
+constexpr Scope kTables[] = {
+    {"meta", ""},
+    {"migration", ""},
+    {"kind", ""},
+    {"field", ""},
+    {"run", "id = ?"},
+    {"cell", "run = ?"},
+    {"cell_axis", "cell IN (SELECT id FROM main.cell WHERE run = ?)"},
+    {"gate", "run = ?"},
+    {"member", "run = ?"},
+    {"bundle", "id IN " BUNDLES},
+    {"content", "id IN (SELECT content FROM main.bundle_file WHERE bundle IN " BUNDLES ")"},
+    {"content_chunk",
+     "content IN (SELECT content FROM main.bundle_file WHERE bundle IN " BUNDLES ")"},
+    {"bundle_file", "bundle IN " BUNDLES},
+    {"bundle_environment", "bundle IN " BUNDLES},
+    {"bundle_flag", "bundle IN " BUNDLES},
+    {"bundle_kernel", "bundle IN " BUNDLES},
+    {"bundle_prompt", "bundle IN " BUNDLES},
+    {"request", "id IN " REQUESTS},
+    {"record", "request IN " REQUESTS},
+};
+#undef BUNDLES
+#undef REQUESTS
+
+std::string scoped(std::string_view scope, int64_t run) {
+  std::string out(scope);
+  out.replace(out.find('?'), 1, std::to_string(run));
+  return out;
+}
 
 std::string lower(std::string_view text) {
   std::string out(text);
@@ -136,9 +155,7 @@ std::string fixed_views_sql(int64_t run) {
   for (const View& view : kViews) {
     std::string select(view.select);
     if (run >= 0 && !view.scope.empty()) {
-      std::string scope(view.scope);
-      scope.replace(scope.find('?'), 1, std::to_string(run));
-      select += " WHERE " + scope;
+      select += " WHERE " + scoped(view.scope, run);
     }
     sql += create(view.name, std::move(select), run);
   }
@@ -161,6 +178,18 @@ std::string kind_view_sql(const KindColumns& kind, int64_t run) {
   return create(kind.view_name, std::move(select), run);
 }
 
+std::string table_scopes_sql(const std::vector<KindColumns>& kinds, int64_t run) {
+  std::string sql;
+  const auto add = [&](std::string_view table, std::string_view scope) {
+    if (!scope.empty())
+      sql += create(
+          table, "SELECT * FROM main." + quoted_name(table) + " WHERE " + scoped(scope, run), run);
+  };
+  for (const Scope& table : kTables) add(table.table, table.scope);
+  for (const KindColumns& kind : kinds) add(kind.table_name, kTypedScope);
+  return sql;
+}
+
 const std::vector<std::string>& fixed_view_names() {
   static const std::vector<std::string> names = [] {
     std::vector<std::string> out;
@@ -172,11 +201,12 @@ const std::vector<std::string>& fixed_view_names() {
 
 bool is_reserved_name(std::string_view name) {
   const std::string word = lower(name);
-  const auto is_word = [&](std::string_view other) { return other == word; };
   return word.starts_with("sqlite_") || word.starts_with("rec_") ||
          sqlite3_keyword_check(word.data(), static_cast<int>(word.size())) != 0 ||
-         std::any_of(std::begin(kTables), std::end(kTables), is_word) ||
-         std::any_of(fixed_view_names().begin(), fixed_view_names().end(), is_word);
+         std::any_of(std::begin(kTables), std::end(kTables),
+                     [&](const Scope& table) { return table.table == word; }) ||
+         std::any_of(fixed_view_names().begin(), fixed_view_names().end(),
+                     [&](const std::string& view) { return view == word; });
 }
 
 }  // namespace greta::store
