@@ -56,7 +56,8 @@ bool is_object_line(std::string_view line) {
 // Walks the lines of one records file.
 class RecordsReader {
  public:
-  RecordsReader(std::string shown, Outputs& outputs) : shown_(std::move(shown)), outputs_(outputs) {}
+  RecordsReader(std::string shown, Outputs& outputs)
+      : shown_(std::move(shown)), outputs_(outputs) {}
 
   void read(std::string_view text) {
     if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);  // a byte order mark
@@ -169,10 +170,8 @@ Result<std::vector<std::string>> walk_outputs(const fs::path& bundle, Outputs& o
 }
 
 Json to_json(const BundleFile& file) {
-  Json json = {{"name", file.name},
-               {"bytes", file.bytes},
-               {"sha256", file.sha256},
-               {"role", file.role}};
+  Json json = {
+      {"name", file.name}, {"bytes", file.bytes}, {"sha256", file.sha256}, {"role", file.role}};
   if (file.role == "records") json["kind"] = file.kind;
   return json;
 }

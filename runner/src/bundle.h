@@ -36,7 +36,7 @@ struct BundlePrompt {
 
 struct Manifest {
   std::string provenance = "executed";
-  std::string status;                 // ok, failed, timeout, killed
+  std::string status;  // ok, failed, timeout, killed
   std::optional<int> exit_code, signal;
   std::string reason;
   std::string started_at, ended_at;
@@ -55,8 +55,8 @@ struct Manifest {
 
 // What the engine wrote.
 struct Outputs {
-  std::vector<BundleFile> files;            // regular files below out/, stdout.log where it is records
-  std::set<std::string> ended_requests;     // those with a request_end record
+  std::vector<BundleFile> files;         // regular files below out/, stdout.log where it is records
+  std::set<std::string> ended_requests;  // those with a request_end record
   bool has_effective = false;
   // Why it is not whole, in the order found: "out/readout.jsonl:123: torn line", a link, a rule of
   // the adapter that matched no file.

@@ -50,7 +50,8 @@ Result<std::string> checked_binary(const fs::path& binary, const Place& place) {
     return at(place, "engine.binary: no file " + binary.string());
   }
   if (!fs::is_regular_file(binary, error) || access(binary.c_str(), X_OK) != 0) {
-    return at(place, "engine.binary: " + binary.string() + " is not an executable file (chmod +x?)");
+    return at(place,
+              "engine.binary: " + binary.string() + " is not an executable file (chmod +x?)");
   }
   return store::sha256_file(binary);
 }
@@ -103,7 +104,8 @@ Result<Kept> keep(const fs::path& finished, const fs::path& target) {
   fs::rename(finished, target, error);
   if (error) return fail(Exit::infrastructure, "cannot keep the engine: " + error.message());
   const auto kept = kept_build(target);
-  if (!kept) return fail(Exit::infrastructure, "the kept engine cannot be read: " + target.string());
+  if (!kept)
+    return fail(Exit::infrastructure, "the kept engine cannot be read: " + target.string());
   return *kept;
 }
 
@@ -155,8 +157,8 @@ Result<Kept> build(const Spec& spec, const Executor& executor, const Source& sou
   return result;
 }
 
-// A build is a matter of its key alone: another store's build of the same key is as good. Copies are
-// kept in the user's cache; without them only time is lost.
+// A build is a matter of its key alone: another store's build of the same key is as good. Copies
+// are kept in the user's cache; without them only time is lost.
 fs::path shared_build(const std::string& key) { return cache_folder() / "engines" / key; }
 
 void share(const fs::path& from, const fs::path& to) {
@@ -174,8 +176,7 @@ void share(const fs::path& from, const fs::path& to) {
 Result<> build_or_reuse(const Spec& spec, const Executor& executor, const std::string& surroundings,
                         const Layout& layout, Engine& engine, Progress& progress,
                         const Cancel& cancel) {
-  TRY_ASSIGN(const Source source,
-             resolve_source(spec.engine, spec.root, layout, cancel));
+  TRY_ASSIGN(const Source source, resolve_source(spec.engine, spec.root, layout, cancel));
   engine.facts["commit"] = source.commit;
   engine.facts["tree"] = source.tree;
   engine.facts["dirty"] = source.dirty ? "true" : "false";
@@ -294,8 +295,7 @@ Result<Engine> ready_engine(const Spec& spec, Executor& executor, const Machine&
   if (spec.engine.binary) {
     engine.binary = *spec.engine.binary;
     TRY_ASSIGN(engine.binary_sha256, checked_binary(engine.binary, spec.engine.place));
-    engine.build_key =
-        store::sha256_hex("binary|" + engine.binary_sha256 + "|" + surroundings);
+    engine.build_key = store::sha256_hex("binary|" + engine.binary_sha256 + "|" + surroundings);
   } else {
     if (!executor.isolated()) surroundings = host_tools(cancel);
     TRY(build_or_reuse(spec, executor, surroundings, layout, engine, progress, cancel));

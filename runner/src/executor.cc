@@ -18,8 +18,8 @@ struct User {
   int64_t uid = kNobody, gid = kNobody;
 };
 
-// Root's engines run as nobody; anybody else's as themselves (in rootless podman the ids are mapped,
-// with docker there is no other way to write where the user may).
+// Root's engines run as nobody; anybody else's as themselves (in rootless podman the ids are
+// mapped, with docker there is no other way to write where the user may).
 User job_user() {
   if (geteuid() == 0) return {};
   return {static_cast<int64_t>(geteuid()), static_cast<int64_t>(getegid())};
@@ -60,8 +60,8 @@ ContainerSpec container_of(const Executor& executor, const Job& job) {
   spec.quirks = executor.tool.quirks;
   spec.rootless = executor.tool.rootless;
   spec.image = executor.image;
-  spec.name = "greta-" + job.purpose + "-" + std::to_string(getpid()) + "-" +
-              std::to_string(count++);
+  spec.name =
+      "greta-" + job.purpose + "-" + std::to_string(getpid()) + "-" + std::to_string(count++);
   spec.labels = {{"greta.owner", this_owner()}, {"greta.store", executor.label}};
   if (!executor.run.empty()) spec.labels["greta.run"] = executor.run;
   spec.uid = user.uid;

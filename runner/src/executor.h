@@ -18,10 +18,10 @@ std::string to_string(ExecutorKind kind);
 
 struct Executor {
   ExecutorKind kind = ExecutorKind::host;
-  ToolState tool;       // podman, docker
-  std::string image;    // what containers are made from; set once the image is resolved
-  std::string label;    // greta.store on every container
-  std::string run;      // greta.run on every container
+  ToolState tool;     // podman, docker
+  std::string image;  // what containers are made from; set once the image is resolved
+  std::string label;  // greta.store on every container
+  std::string run;    // greta.run on every container
 
   bool isolated() const { return kind != ExecutorKind::host; }
   std::string version() const;  // "podman 4.3.1", "host"

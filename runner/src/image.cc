@@ -55,11 +55,11 @@ Result<std::string> find_base(const fs::path& folder, const std::string& tag_nam
   const std::string lines = without_newline(text);
   const std::string base = lines.substr(lines.rfind('\n') + 1);
   if (!finished.ok() || base.empty()) {
-    return fail(Exit::infrastructure,
-                script.string() + " found no base image (" +
-                    (finished.stop == Stop::timeout ? finished.reason
-                                                    : "exit " + std::to_string(finished.exit_code)) +
-                    ")\n" + log_tail(log) + "\nlog: " + log.string());
+    return fail(Exit::infrastructure, script.string() + " found no base image (" +
+                                          (finished.stop == Stop::timeout
+                                               ? finished.reason
+                                               : "exit " + std::to_string(finished.exit_code)) +
+                                          ")\n" + log_tail(log) + "\nlog: " + log.string());
   }
   if (step.seconds() > 5) step.done("base image: " + base);
   return base;
@@ -77,11 +77,11 @@ Result<> build_image(const ImageBuild& build, const fs::path& log, Progress& pro
   TRY_ASSIGN(const Finished finished, run_command(command, cancel));
   if (finished.stop == Stop::cancelled) return fail(Exit::interrupted, "interrupted");
   if (!finished.ok()) {
-    return fail(Exit::infrastructure,
-                "the image " + build.tag + " did not build (" +
-                    (finished.stop == Stop::timeout ? finished.reason
-                                                    : "exit " + std::to_string(finished.exit_code)) +
-                    ")\n" + log_tail(log) + "\nlog: " + log.string());
+    return fail(Exit::infrastructure, "the image " + build.tag + " did not build (" +
+                                          (finished.stop == Stop::timeout
+                                               ? finished.reason
+                                               : "exit " + std::to_string(finished.exit_code)) +
+                                          ")\n" + log_tail(log) + "\nlog: " + log.string());
   }
   step.done("built the image " + build.tag);
   return {};
@@ -97,7 +97,8 @@ Result<std::string> packages_of(const Executor& executor, const Image& image, co
   inside.image = image.reference;
   std::string text;
   for (const std::vector<std::string>& argv :
-       {std::vector<std::string>{"dpkg-query", "-W", "-f", "${Package} ${Version} ${Architecture}\n"},
+       {std::vector<std::string>{"dpkg-query", "-W", "-f",
+                                 "${Package} ${Version} ${Architecture}\n"},
         {"rpm", "-qa"},
         {"apk", "info", "-v"}}) {
     TRY_ASSIGN(const fs::path folder, make_temporary(layout));
@@ -133,8 +134,8 @@ Result<Image> from_folder(const fs::path& folder, const Executor& executor, cons
   const std::string name = folder.filename().string();
   const std::string lock_name = "image-" + store::sha256_hex(folder.string()).substr(0, 16);
   TRY_ASSIGN(const auto lock, FileLock::acquire(layout.locks() / lock_name, cancel, [&] {
-    progress.say("waiting for another greta that makes the image " + name);
-  }));
+               progress.say("waiting for another greta that makes the image " + name);
+             }));
   TRY_ASSIGN(image.base, find_base(folder, name, executor, layout, progress, cancel));
   std::string base_id;
   if (!image.base.empty()) {
@@ -175,8 +176,8 @@ Result<Image> from_name(const EngineSpec& engine, const Executor& executor, Prog
                   " has here; only `name@sha256:…` is pulled, since a tag may change");
   }
   auto step = progress.begin("pulling " + engine.image);
-  const auto pulled =
-      output_of({to_string(executor.kind), "pull", "--quiet", engine.image}, cancel, kBaseTimeout_s);
+  const auto pulled = output_of({to_string(executor.kind), "pull", "--quiet", engine.image}, cancel,
+                                kBaseTimeout_s);
   if (!pulled) return tl::unexpected(pulled.error());
   step.done("pulled " + engine.image);
   TRY_ASSIGN(image.id, image_id(executor, engine.image, cancel));

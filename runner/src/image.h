@@ -14,9 +14,9 @@ namespace greta::runner {
 
 struct Image {
   std::string reference;  // what `run` is given
-  std::string id;         // "sha256:…" of the image here; differs between two builds of one recipe
-  std::string recipe;     // hash of the folder, or the pinned digest: what the spec asked for
-  std::string base;       // BASE build argument, "" if none
+  std::string id;      // "sha256:…" of the image here; differs between two builds of one recipe
+  std::string recipe;  // hash of the folder, or the pinned digest: what the spec asked for
+  std::string base;    // BASE build argument, "" if none
   std::string packages_sha256;  // of the sorted list of installed packages; "" where none is known
   // What of it can change a result, for build keys: the recipe and the packages, or the id where
   // the image has no package list.

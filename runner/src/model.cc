@@ -38,8 +38,8 @@ Result<std::string> hash_of(const fs::path& file, const struct stat& state, Prog
       cache_folder() / "hashes" / (store::sha256_hex(file.string()).substr(0, 32) + ".json");
   if (const auto text = read_file(memory)) {
     const Json json = Json::parse(*text, nullptr, false);
-    if (json.is_object() && json.value("fingerprint", Json()) == print &&
-        json.contains("sha256") && json["sha256"].is_string()) {
+    if (json.is_object() && json.value("fingerprint", Json()) == print && json.contains("sha256") &&
+        json["sha256"].is_string()) {
       return json["sha256"].get<std::string>();
     }
   }
@@ -59,7 +59,7 @@ Result<std::string> hash_of(const fs::path& file, const struct stat& state, Prog
 
 Result<std::string> check_model(const Spec& spec, Progress& progress) {
   if (!spec.has_model) return std::string();
-  struct stat state{};
+  struct stat state {};
   if (stat(spec.model_file.c_str(), &state) != 0 || !S_ISREG(state.st_mode)) {
     std::string tried;
     for (const auto& path : spec.model_tried) tried += "\n  looked at " + path.string();

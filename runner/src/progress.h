@@ -30,7 +30,8 @@ class Progress {
    public:
     Step(Step&& other) noexcept;
     ~Step();
-    // Replaces the live line by a last word: "built engine" → "built engine (35 s)". "" says nothing.
+    // Replaces the live line by a last word: "built engine" → "built engine (35 s)". "" says
+    // nothing.
     void done(const std::string& outcome);
     double seconds() const;
 

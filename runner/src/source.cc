@@ -19,8 +19,16 @@ constexpr double kGitTimeout_s = 120, kCloneTimeout_s = 3600;
 std::vector<std::string> git_argv(const fs::path& top, const std::vector<std::string>& words) {
   // Reading a repository must not run what its configuration names, nor stop at its owner, nor ask
   // a person for a password.
-  std::vector<std::string> argv = {"env", "GIT_TERMINAL_PROMPT=0", "GIT_LITERAL_PATHSPECS=1", "git", "-c", "safe.directory=*",
-                                   "-c", "core.fsmonitor=false", "-c", "core.quotePath=false"};
+  std::vector<std::string> argv = {"env",
+                                   "GIT_TERMINAL_PROMPT=0",
+                                   "GIT_LITERAL_PATHSPECS=1",
+                                   "git",
+                                   "-c",
+                                   "safe.directory=*",
+                                   "-c",
+                                   "core.fsmonitor=false",
+                                   "-c",
+                                   "core.quotePath=false"};
   if (!top.empty()) argv.insert(argv.end(), {"-C", top.string()});
   argv.insert(argv.end(), words.begin(), words.end());
   return argv;
@@ -60,8 +68,8 @@ bool is_url(const std::string& repo) {
 }
 
 // What greta-infer is built from, in a greta source tree.
-const char* const kEnginePaths[] = {"CMakeLists.txt", "CMakePresets.json", "ci/cmake",
-                                    "ci/build-engine", "engine", "kernels"};
+const char* const kEnginePaths[] = {
+    "CMakeLists.txt", "CMakePresets.json", "ci/cmake", "ci/build-engine", "engine", "kernels"};
 
 bool is_greta_tree(const std::vector<std::string>& present) {
   const auto has = [&](const char* name) {
@@ -80,7 +88,8 @@ void set_listing(std::vector<std::string> lines, Source& source) {
 }
 
 // Blob ids as git computes them, without the filters that a checkout applies.
-Result<std::vector<std::string>> blob_ids(const fs::path& top, const std::vector<std::string>& files,
+Result<std::vector<std::string>> blob_ids(const fs::path& top,
+                                          const std::vector<std::string>& files,
                                           const Cancel& cancel) {
   constexpr size_t kFilesACall = 400;  // keeps the command line short
   std::vector<std::string> ids;
@@ -105,7 +114,7 @@ Result<std::vector<std::string>> list_files(const fs::path& top,
   std::vector<std::string> hashed, modes, shown;
   int links = 0;
   for (const auto& name : names) {
-    struct stat state{};
+    struct stat state {};
     if (lstat((top / name).c_str(), &state) != 0) continue;  // deleted, not yet from the index
     if (S_ISLNK(state.st_mode)) {
       // git's blob of a link is the text of its target.
@@ -123,7 +132,8 @@ Result<std::vector<std::string>> list_files(const fs::path& top,
   }
   TRY_ASSIGN(const auto ids, blob_ids(top, hashed, cancel));
   std::vector<std::string> lines;
-  for (size_t i = 0; i < shown.size(); ++i) lines.push_back(modes[i] + " " + ids[i] + "\t" + shown[i]);
+  for (size_t i = 0; i < shown.size(); ++i)
+    lines.push_back(modes[i] + " " + ids[i] + "\t" + shown[i]);
   return lines;
 }
 
@@ -215,8 +225,9 @@ Result<fs::path> mirror_of(const EngineSpec& engine, const Layout& layout, const
   TRY_ASSIGN(const auto lock, FileLock::acquire(layout.locks() / ("git-" + name), cancel));
   if (!fs::exists(mirror)) {
     TRY_ASSIGN(const fs::path part, make_temporary(layout));
-    auto cloned = git({}, {"clone", "--mirror", "--quiet", "--", engine.repo, (part / "m").string()},
-                      cancel, kCloneTimeout_s);
+    auto cloned =
+        git({}, {"clone", "--mirror", "--quiet", "--", engine.repo, (part / "m").string()}, cancel,
+            kCloneTimeout_s);
     std::error_code error;
     if (cloned) fs::rename(part / "m", mirror, error);
     remove_tree(part);
@@ -271,8 +282,9 @@ Result<Source> resolve_source(const EngineSpec& engine, const fs::path& root, co
     }
   }
   const std::string name = source.worktree ? "HEAD" : engine.commit;
-  const auto commit = git(
-      source.top, {"rev-parse", "--verify", "--quiet", "--end-of-options", name + "^{commit}"}, cancel);
+  const auto commit =
+      git(source.top, {"rev-parse", "--verify", "--quiet", "--end-of-options", name + "^{commit}"},
+          cancel);
   if (commit) source.commit = without_newline(*commit);
   if (source.worktree) {
     TRY(list_worktree(source, layout, cancel));
@@ -285,9 +297,8 @@ Result<Source> resolve_source(const EngineSpec& engine, const fs::path& root, co
     if (engine.commit == "HEAD" && !is_url(engine.repo)) {
       TRY_ASSIGN(const auto changed, changed_files(source, cancel));
       if (!changed.empty()) {
-        return at(engine.place,
-                  "engine.commit: HEAD would leave out what is changed here (" + some_of(changed) +
-                      "): commit it, or use `commit: worktree`");
+        return at(engine.place, "engine.commit: HEAD would leave out what is changed here (" +
+                                    some_of(changed) + "): commit it, or use `commit: worktree`");
       }
     }
   }
@@ -301,8 +312,8 @@ Result<> export_source(const Source& source, const fs::path& to, const Cancel& c
   TRY(make_folders(to));
   if (!source.worktree) {
     const fs::path archive = to.string() + ".tar";
-    std::vector<std::string> words = {"archive", "--format=tar", "-o", archive.string(),
-                                      source.commit, "--"};
+    std::vector<std::string> words = {"archive",        "--format=tar", "-o",
+                                      archive.string(), source.commit,  "--"};
     words.insert(words.end(), source.paths.begin(), source.paths.end());
     TRY(git(source.top, words, cancel));
     auto unpacked = output_of({"tar", "-C", to.string(), "-xf", archive.string()}, cancel, 600);
