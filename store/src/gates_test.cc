@@ -77,11 +77,11 @@ TestRun two_arms(const std::string& hash_of_fused) {
 }
 
 TEST_F(Gates, MetricHoldsInEveryRecord) {
-  const GateOutcome outcome = judge(clean_run(), metric("attn_decode_verify.rel_l2", "le", 1e-6));
+  const GateOutcome outcome = judge(clean_run(), metric("attn_decode_verify.rel_l2", "le", 0x1p-19));
   EXPECT_EQ(outcome.status, GateStatus::pass) << outcome.message;
   EXPECT_EQ(outcome.rows, 8);
-  EXPECT_EQ(outcome.measured, "1e-06");
-  EXPECT_EQ(outcome.limit, "<= 1e-06");
+  EXPECT_EQ(outcome.measured, "1.9073486328125e-06");
+  EXPECT_EQ(outcome.limit, "<= 1.9073486328125e-06");
   EXPECT_EQ(outcome.where, "variant=default, prompt=p1, repeat=0, phase=decode0, step=1, layer=0, head=1");
 }
 
@@ -92,7 +92,7 @@ TEST_F(Gates, MetricNamesTheWorstRecord) {
   EXPECT_EQ(outcome.status, GateStatus::fail);
   EXPECT_EQ(outcome.failed, 1);
   EXPECT_EQ(outcome.measured, "0.5");
-  EXPECT_EQ(outcome.limit, "<= bound = 1e-05");
+  EXPECT_EQ(outcome.limit, "<= bound = 1.52587890625e-05");
   EXPECT_EQ(outcome.where, "variant=default, prompt=p2, repeat=0, phase=decode0, step=1, layer=1, head=0");
 }
 
@@ -286,8 +286,8 @@ TEST_F(Gates, DistinctAcrossComparesOtherwiseEqualVariants) {
       record["kernel_hash"] = hash;
     }
   }
-  EXPECT_EQ(judge(run, distinct({"attn_decode_verify.kernel_hash"}, {kKernelAxis})).status,
-            GateStatus::pass);
+  const GateOutcome outcome = judge(run, distinct({"attn_decode_verify.kernel_hash"}, {kKernelAxis}));
+  EXPECT_EQ(outcome.status, GateStatus::pass) << outcome.message;
 }
 
 TEST_F(Gates, SqlSeesThisRunOnlyAndWantsTrueInEveryRow) {
