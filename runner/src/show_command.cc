@@ -55,6 +55,34 @@ constexpr Section kSections[] = {
      false},
 };
 
+// {"en": …, "es": …} in English, else as it is: the report is where both languages are read.
+std::string in_english(const nlohmann::ordered_json& text) {
+  if (text.is_object() && text.contains("en")) return in_english(text["en"]);
+  return text.is_string() ? text.get<std::string>() : text.dump();
+}
+
+std::string heading_line(const std::string& name, const std::string& value) {
+  if (value.empty() || value == "{}" || value == "[]") return {};
+  constexpr size_t kNameWidth = 12;
+  return name + std::string(kNameWidth - std::min(kNameWidth - 1, name.size()), ' ') + value + "\n";
+}
+
+std::string heading(const store::Table& run) {
+  std::string out;
+  for (size_t i = 0; i < run.columns.size(); ++i) {
+    const std::string value = to_text(run.rows.at(0).at(i));
+    const auto json = nlohmann::ordered_json::parse(value, nullptr, /*allow_exceptions=*/false);
+    if (run.columns[i] == "prose" && json.is_object()) {
+      for (const auto& [key, text] : json.items()) out += heading_line(key, in_english(text));
+    } else if (run.columns[i] == "title" && json.is_object()) {
+      out += heading_line("title", in_english(json));
+    } else {
+      out += heading_line(run.columns[i], value);
+    }
+  }
+  return out;
+}
+
 Result<std::string> as_text(OpenedRun& opened, const std::vector<store::Table>& tables) {
   TRY_ASSIGN(
       const store::Table run,
@@ -62,13 +90,7 @@ Result<std::string> as_text(OpenedRun& opened, const std::vector<store::Table>& 
                          " ended_at, \"commit\", CASE accepted WHEN 1 THEN 'yes' ELSE 'no' END"
                          " AS accepted, baseline, spec_path AS spec, note, prose FROM runs",
                          opened.selection.run));
-  std::string out;
-  for (size_t i = 0; i < run.columns.size(); ++i) {
-    const std::string value = to_text(run.rows.at(0).at(i));
-    if (value.empty() || value == "{}" || value == "[]") continue;
-    out += run.columns[i] + std::string(12 - std::min<size_t>(11, run.columns[i].size()), ' ') +
-           value + "\n";
-  }
+  std::string out = heading(run);
   for (size_t i = 0; i < tables.size(); ++i) {
     if (tables[i].rows.empty() && !kSections[i].always) continue;
     out += "\n" + std::string(kSections[i].title) + "\n" + table_text(tables[i], TableFormat::text);

@@ -1,6 +1,7 @@
 // Figures of past reports: every entry one run and one bundle, the figures as JSONL records of the
 // kinds that they were read from, so that they stand in the same tables as what runs here.
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -93,21 +94,20 @@ Result<> add_figure(Entry& entry, const json& figure) {
   return {};
 }
 
-// What the keys of recorded figures are, for the kinds that the contract does not describe: a diff
-// must not take a layer for a result.
+// What the keys of these figures are, where the contract does not say: a diff must not take a layer
+// for a result. Of fixed types, so that every report's columns are the same.
 json describe_keys(const Entry& entry) {
+  constexpr std::pair<const char*, const char*> kKeys[] = {
+      {"phase", "text"},      {"step", "integer"},  {"layer", "integer"}, {"head", "integer"},
+      {"context", "integer"}, {"batch", "integer"}, {"run", "text"}};
   json kinds = json::object();
   for (const auto& [kind, lines] : entry.kinds) {
     const greta::Kind* builtin = builtin_schema().find(kind);
     json fields = json::array();
-    for (const auto& [name, type] : {std::pair{"phase", "text"},
-                                     {"step", "integer"},
-                                     {"layer", "integer"},
-                                     {"head", "integer"},
-                                     {"context", "integer"},
-                                     {"batch", "integer"},
-                                     {"run", "text"}}) {
-      if (builtin != nullptr && builtin->find(name) != nullptr) continue;
+    for (const auto& [name, type] : kKeys) {
+      const bool used = std::any_of(lines.lines.begin(), lines.lines.end(),
+                                    [key = name](const json& line) { return line.contains(key); });
+      if (!used || (builtin != nullptr && builtin->find(name) != nullptr)) continue;
       fields.push_back({{"name", name}, {"type", type}, {"role", "key"}, {"optional", true}});
     }
     kinds[kind] = {{"doc", builtin == nullptr ? "Figures of past reports." : builtin->doc},
