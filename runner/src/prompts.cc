@@ -97,7 +97,7 @@ Prompt read_prompt(const YamlNode& node, const std::string& name, const PromptFo
     ++forms;
     if (tokens != nullptr) read_tokens(*tokens, map.path("tokens"), prompt, problems);
   }
-  if (forms != 1) {
+  if (forms != 1 && !(forms == 0 && map.has_unknown_keys())) {
     problems.add(node.place, "`" + name + "` needs exactly one of `text`, `file` and `tokens`");
   }
   if (problems.size() > before) return prompt;

@@ -207,7 +207,9 @@ Result<Spec> load_spec(const fs::path& file, const LoadOptions& options) {
   // What is missing because a file could not be read is no mistake of its own.
   if (!tree.complete) return tl::unexpected(problems.error());
   spec.text = std::move(tree.text);
+  const size_t before = problems.size();
   apply_vars(tree.root, options.vars, problems, spec.warnings);
+  if (problems.size() > before) return tl::unexpected(problems.error());  // values are not known
   SpecReader(tree.root, options, spec, problems).read();
   if (!problems.empty()) return tl::unexpected(problems.error());
   return spec;

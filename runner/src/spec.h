@@ -99,7 +99,7 @@ struct Spec {
 };
 
 struct LoadOptions {
-  std::map<std::string, std::string> vars;    // --var NAME=VALUE: override what `vars:` declares
+  std::map<std::string, std::string> vars = {};  // --var NAME=VALUE: override what `vars:` declares
   // Where to look for a greta source tree when the spec does not stand in one: the current folder and
   // the running program, unless a test says otherwise.
   std::filesystem::path working_folder = {}, program = {};

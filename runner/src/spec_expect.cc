@@ -77,6 +77,7 @@ class GateReader {
   bool choose_form() {
     const bool metric = node_.find("metric") != nullptr, all = node_.find("all") != nullptr;
     const bool distinct = node_.find("distinct") != nullptr, sql = node_.find("sql") != nullptr;
+    if (!(metric || all || distinct || sql) && map_.has_unknown_keys()) return false;
     if ((metric || all) + distinct + sql != 1) {
       problems_.add(node_.place,
                     "`" + name_ + "` needs exactly one of `metric`, `distinct` and `sql`");
@@ -187,7 +188,7 @@ class GateReader {
                                         "record, got `" + printable(*text) + "`");
       }
     }
-    if (compares != 1) {
+    if (compares != 1 && !(compares == 0 && map_.has_unknown_keys())) {
       problems_.add(node_.place, "`" + name_ +
                                      "` needs exactly one of `le`, `lt`, `ge`, `gt`, `eq` " +
                                      "and `ne`, or `all: true`");

@@ -42,7 +42,8 @@ class Loader {
       return {};
     }
     chain_.push_back(identity);
-    YamlNode merged = merge_nodes(bases(own, file, shown), check_schema(std::move(own)));
+    YamlNode base = bases(own, file, shown);  // before `extends` is taken out
+    YamlNode merged = merge_nodes(std::move(base), check_schema(std::move(own)));
     chain_.pop_back();
     return merged;
   }

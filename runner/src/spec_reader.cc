@@ -20,6 +20,12 @@ void wrong(const YamlNode& node, std::string_view name, std::string_view wish, P
                                describe(node));
 }
 
+std::string joined(const std::vector<std::string>& words) {
+  std::string out;
+  for (const std::string& word : words) out += (out.empty() ? "" : ", ") + word;
+  return out;
+}
+
 struct Unit {
   std::string_view name;
   double factor;
@@ -59,9 +65,14 @@ MapReader::MapReader(const YamlNode& node, std::string name, std::string_view se
   const auto& keys = keys_of(section);
   for (const auto& entry : node.entries) {
     if (std::find(keys.begin(), keys.end(), entry.key) != keys.end()) continue;
-    problems.add(entry.place, "unknown key `" + printable(entry.key) + "`" +
-                                  (name_.empty() ? "" : " in `" + name_ + "`") +
-                                  did_you_mean(entry.key, keys));
+    has_unknown_keys_ = true;
+    std::string message = "unknown key `" + printable(entry.key) + "`";
+    std::string hint = did_you_mean(entry.key, keys);
+    if (!name_.empty()) {
+      message += " in `" + name_ + "`";
+      if (hint.empty()) hint = "; it has " + joined(keys);
+    }
+    problems.add(entry.place, message + hint);
   }
 }
 
@@ -129,10 +140,9 @@ std::optional<std::string> read_choice(const YamlNode& node, std::string_view na
   if (scalar && std::find(choices.begin(), choices.end(), node.text) != choices.end()) {
     return node.text;
   }
-  std::string list;
-  for (const std::string& choice : choices) list += (list.empty() ? "" : ", ") + choice;
-  problems.add(node.place, "`" + std::string(name) + "` must be one of " + list + ", got " +
-                               describe(node) + (scalar ? did_you_mean(node.text, choices) : ""));
+  problems.add(node.place, "`" + std::string(name) + "` must be one of " + joined(choices) +
+                               ", got " + describe(node) +
+                               (scalar ? did_you_mean(node.text, choices) : ""));
   return std::nullopt;
 }
 

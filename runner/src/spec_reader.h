@@ -17,6 +17,8 @@ class MapReader {
  public:
   MapReader(const YamlNode& node, std::string name, std::string_view section, Problems& problems);
   bool valid() const { return valid_; }
+  // A slip in a key explains why another one seems to be missing: no need to say that too.
+  bool has_unknown_keys() const { return has_unknown_keys_; }
   // The value of a key; null when absent. A key without a value is reported.
   const YamlNode* get(std::string_view key);
   std::string path(std::string_view key) const;  // "engine.image"
@@ -25,7 +27,7 @@ class MapReader {
   const YamlNode& node_;
   std::string name_;
   Problems& problems_;
-  bool valid_ = false;
+  bool valid_ = false, has_unknown_keys_ = false;
 };
 
 // Reports and answers false unless the node is of that kind. `what` names the wish: "a list of

@@ -322,7 +322,8 @@ YamlNode parse_yaml(std::string_view text, const std::string& file, Problems& pr
   if (!check_bytes(text, source, problems)) return {};
   Builder builder(source, problems);
   try {
-    std::istringstream stream{std::string(text)};
+    // With a last line break yaml-cpp treats a quote that is never closed in one way, ours to find.
+    std::istringstream stream(std::string(text) + "\n");
     YAML::Parser parser(stream);
     while (parser.HandleNextDocument(builder)) {
     }
