@@ -13,11 +13,11 @@
 namespace greta::engine {
 
 struct EffectiveRun {
-  std::string backend, isa, numerics, kv_type;
+  std::string backend = {}, isa = {}, numerics = {}, kv_type = {};
   int threads = 0;
-  std::string model_file;
-  std::optional<ModelConfig> model;  // nothing: the model could not be loaded
-  std::vector<KernelLaunches> kernels;
+  std::string model_file = {};
+  std::optional<ModelConfig> model = {};  // nothing: the model could not be loaded
+  std::vector<KernelLaunches> kernels = {};
 };
 
 // The text of the file. `flags` says what was read up to now: call it last.

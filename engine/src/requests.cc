@@ -38,7 +38,7 @@ class LineReader {
     const bool has_text = object.contains("text"), has_tokens = object.contains("tokens");
     if (has_text == has_tokens) {
       return error(std::string("request `") + printable(prompt.id) + "` has " +
-                   (has_text ? "both" : "neither") + " `text` and `tokens`; give one of them");
+                   (has_text ? "both" : "neither") + " of `text` and `tokens`; give one");
     }
     if (has_text) {
       if (!object["text"].is_string()) return error("`text` is not a string");

@@ -1,0 +1,353 @@
+// The program as its users meet it: argv and environment in; exit code, streams and files out.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <thread>
+
+namespace greta::engine {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+using Words = std::vector<std::string>;
+
+std::string content(const fs::path& path) {
+  std::ostringstream text;
+  text << std::ifstream(path, std::ios::binary).rdbuf();
+  return text.str();
+}
+
+void put(const fs::path& path, const std::string& text) {
+  std::ofstream(path, std::ios::binary) << text;
+}
+
+struct Limits {
+  rlim_t file_bytes = RLIM_INFINITY;
+  std::string stdout_path = {};  // instead of a file of the test's folder
+};
+
+class Cli : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
+    folder_ = fs::path(::testing::TempDir()) / ("cli_" + std::string(test->name()));
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+  }
+
+  pid_t start(const Words& arguments, const Words& environment = {}, const Limits& limits = {}) {
+    stdout_ = limits.stdout_path.empty() ? folder_ / "stdout" : fs::path(limits.stdout_path);
+    Words argv = {GRETA_INFER};
+    argv.insert(argv.end(), arguments.begin(), arguments.end());
+    std::vector<char*> argv_pointers, environment_pointers;
+    for (auto& word : argv) argv_pointers.push_back(word.data());
+    argv_pointers.push_back(nullptr);
+    Words variables = environment;
+    for (auto& word : variables) environment_pointers.push_back(word.data());
+    environment_pointers.push_back(nullptr);
+    const pid_t child = fork();
+    if (child != 0) return child;
+    dup2(open(stdout_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644), STDOUT_FILENO);
+    dup2(open((folder_ / "stderr").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644), STDERR_FILENO);
+    dup2(open(stdin_.c_str(), O_RDONLY), STDIN_FILENO);
+    if (limits.file_bytes != RLIM_INFINITY) {
+      const rlimit limit{limits.file_bytes, limits.file_bytes};
+      setrlimit(RLIMIT_FSIZE, &limit);
+      std::signal(SIGXFSZ, SIG_IGN);  // the write then fails, as it does on a full disk
+    }
+    execve(argv_pointers[0], argv_pointers.data(), environment_pointers.data());
+    _exit(127);
+  }
+
+  int finish(pid_t child) {
+    int status = 0;
+    waitpid(child, &status, 0);
+    out_ = limited_stdout() ? content(stdout_) : "";
+    err_ = content(folder_ / "stderr");
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1000 + WTERMSIG(status);
+  }
+  bool limited_stdout() const { return stdout_ == folder_ / "stdout"; }
+
+  int run(const Words& arguments, const Words& environment = {}, const Limits& limits = {}) {
+    return finish(start(arguments, environment, limits));
+  }
+
+  // The last line of every records file ends, and parses.
+  void expect_whole_lines(const fs::path& out) {
+    for (const auto& entry : fs::directory_iterator(out)) {
+      if (entry.path().extension() != ".jsonl") continue;
+      const std::string text = content(entry.path());
+      if (text.empty()) continue;
+      EXPECT_EQ(text.back(), '\n') << entry.path();
+      std::istringstream lines(text);
+      for (std::string line; std::getline(lines, line);) EXPECT_TRUE(Json::accept(line)) << line;
+    }
+  }
+
+  fs::path folder_, stdout_, stdin_ = "/dev/null";
+  std::string out_, err_;
+};
+
+const Words kHi = {"run", "--model", GRETA_TINY, "--prompt", "The capital of Argentina is"};
+
+Words operator+(Words left, const Words& right) {
+  left.insert(left.end(), right.begin(), right.end());
+  return left;
+}
+
+TEST_F(Cli, EveryWrongCommandLineIsOneLineAndItsExitCode) {
+  const fs::path full = folder_ / "full";
+  fs::create_directories(full);
+  put(full / "old.jsonl", "{}\n");
+  put(folder_ / "empty.gguf", "");
+  put(folder_ / "cut.gguf", content(GRETA_TINY).substr(0, 1000000));
+  put(folder_ / "r.jsonl", "{\"id\":\"a\",\"text\":\"x\"}\n{\"id\":\"b\",\"txt\":\"x\"}\n");
+  const std::string model = GRETA_TINY;
+  struct Case {
+    Words arguments, environment;
+    int exit_code;
+    std::string message;  // part of the line
+  };
+  const std::vector<Case> cases = {
+      {{}, {}, 2, "no command; see greta-infer --help"},
+      {{"rnu"}, {}, 2, "unknown command `rnu` (did you mean `run`?)"},
+      {{"run", "--modle", model}, {}, 2, "unknown option `--modle` (did you mean `--model`?)"},
+      {{"run", "--modle=x"}, {}, 2, "unknown option `--modle` (did you mean `--model`?)"},
+      {{"run", "extra"}, {}, 2, "unexpected argument `extra`"},
+      {{"--verbose"}, {}, 2, "unknown option `--verbose`"},
+      {{"run", "--prompt", "x"}, {}, 2, "no model; give one with --model FILE"},
+      {{"run", "--model", model}, {}, 2, "no prompt; give one of --prompt"},
+      {kHi + Words{"--tokens", "x"}, {}, 2, "more than one prompt"},
+      {kHi + Words{"--max-tokens", "many"}, {}, 2, "--max-tokens"},
+      {kHi + Words{"--max-tokens", "-1"}, {}, 2, "--max-tokens -1 is below 0"},
+      {kHi + Words{"--threads", "-1"}, {}, 2, "--threads -1: expected a number from 1 to 1024"},
+      {kHi + Words{"--numerics", "stric"},
+       {},
+       2,
+       "expected one of strict, fast (did you mean `strict`?)"},
+      {kHi + Words{"--kv-type", "f61"},
+       {},
+       2,
+       "expected one of f32, f16, bf16 (did you mean `f16`?)"},
+      {kHi + Words{"--backend", "cup"}, {}, 2, "unknown backend `cup` (did you mean `cpu`?)"},
+      {kHi + Words{"--backend", "hip"},
+       {},
+       4,
+       "backend hip is not in this build; available: cpu, ref"},
+      {kHi + Words{"--dump-logits"}, {}, 2, "--dump-logits writes into --out"},
+      {kHi + Words{"--out", full}, {}, 2, "is not empty (it holds `old.jsonl`)"},
+      {kHi,
+       {"GRETA_TRACE_STGAE=1"},
+       2,
+       "unknown flag GRETA_TRACE_STGAE (did you mean `GRETA_TRACE_STAGE`?)"},
+      {kHi, {"GRETA_TRACE_ATTN_LAYERS=31"}, 2, "layers of the model, which are 0 to 7"},
+      {kHi, {"GRETA_TRACE_READOUT_OUT=a/b.jsonl"}, 2, "outputs live in the folder --out"},
+      {kHi, {"GRETA_MAX_SEQ_LEN=100000"}, 2, "the model was trained for 1024 positions"},
+      {kHi, {"GRETA_INJECT=kv_layer_bsae"}, 2, "did you mean `kv_layer_base`?"},
+      {kHi, {"GRETA_FORCE_ATTN_DECODE_MATMUL=mfma"}, 4, "mfma"},
+      {{"run", "--model", "/none.gguf", "--prompt", "x"},
+       {},
+       3,
+       "/none.gguf: cannot open the model"},
+      {{"run", "--model", folder_, "--prompt", "x"}, {}, 3, "this is a folder, not a GGUF file"},
+      {{"run", "--model", folder_ / "empty.gguf", "--prompt", "x"}, {}, 3, "the file is empty"},
+      {{"run", "--model", folder_ / "cut.gguf", "--prompt", "x"}, {}, 3, "bytes are missing"},
+      {{"run", "--model", model, "--prompt-file", "/none.txt"}, {}, 3, "/none.txt: cannot open"},
+      {{"run", "--model", model, "--prompt-file", folder_}, {}, 3, "cannot read: Is a directory"},
+      {{"run", "--model", model, "--requests", folder_ / "r.jsonl"},
+       {},
+       3,
+       "r.jsonl:2: unknown key `txt` (did you mean `text`?)"},
+      {{"tokenize", "--model", model}, {}, 2, "give the text by --text T or by --file F"},
+      {{"inspect", "/none.gguf"}, {}, 3, "/none.gguf: cannot open"},
+      {{"bench", "--model", model, "--repeat", "0"}, {}, 2, "--repeat must be at least 1"},
+      {{"bench", "--model", model, "-p", "2000"}, {}, 2, "do not fit into the 1024 positions"},
+  };
+  for (const auto& [arguments, environment, exit_code, message] : cases) {
+    EXPECT_EQ(run(arguments, environment), exit_code) << message;
+    EXPECT_NE(err_.find(message), std::string::npos) << "wanted: " << message << "\ngot: " << err_;
+    EXPECT_TRUE(err_.starts_with("greta-infer: ")) << err_;
+    EXPECT_EQ(std::count(err_.begin(), err_.end(), '\n'), 1) << err_;
+    EXPECT_EQ(out_, "") << message;
+  }
+}
+
+TEST_F(Cli, RunAnswersAndRecords) {
+  const fs::path out = folder_ / "out";
+  ASSERT_EQ(run(kHi + Words{"--max-tokens", "3", "--threads", "2", "--greedy", "--out", out},
+                {"GRETA_TRACE_READOUT_OUT=answers.jsonl", "GRETA_ATTN_DECODE_REF=1"}),
+            0)
+      << err_;
+  EXPECT_EQ(out_, " Buenos Aires.\n");
+  EXPECT_EQ(err_, "");
+  expect_whole_lines(out);
+  EXPECT_FALSE(fs::exists(out / "readout.jsonl"));
+  std::istringstream lines(content(out / "answers.jsonl"));
+  std::string line, phases;
+  while (std::getline(lines, line)) phases += Json::parse(line)["phase"].get<std::string>() + " ";
+  EXPECT_EQ(phases, "prefill_last decode0 decode1 ");
+  const Json effective = Json::parse(content(out / "effective.json"));
+  EXPECT_EQ(effective["backend"], "cpu");
+  EXPECT_EQ(effective["threads"], 2);
+  EXPECT_EQ(effective["model"]["layers"], 8);
+  EXPECT_GT(effective["kernels"].size(), 3u);
+  for (const auto& kernel : effective["kernels"])
+    EXPECT_GT(kernel["launches"].get<int>(), 0) << kernel;
+  for (const auto& flag : effective["flags"]) {
+    if (flag["name"] == "GRETA_FORCE_ATTN_DECODE_KERNEL") {
+      EXPECT_TRUE(flag["read"].get<bool>());
+    }
+    // Set, but the trace that it belongs to is off: nothing read it, and the file says so.
+    if (flag["name"] == "GRETA_ATTN_DECODE_REF") {
+      EXPECT_EQ(flag["source"], "env");
+      EXPECT_FALSE(flag["read"].get<bool>());
+    }
+  }
+}
+
+TEST_F(Cli, OnePromptFourWays) {
+  put(folder_ / "prompt.txt", "The capital of Argentina is");
+  ASSERT_EQ(
+      run({"tokenize", "--model", GRETA_TINY, "--text", "The capital of Argentina is", "--ids"}),
+      0);
+  put(folder_ / "ids", out_);
+  put(folder_ / "r.jsonl",
+      "{\"id\":\"a\",\"text\":\"The capital of Argentina is\",\"max_tokens\":3}");
+  const Words base = {"run", "--model", GRETA_TINY, "-n", "3"};
+  for (const Words& prompt :
+       {Words{"--prompt-file", folder_ / "prompt.txt"}, Words{"--tokens", folder_ / "ids"},
+        Words{"--requests", folder_ / "r.jsonl"}, Words{"--prompt-file", "-"},
+        Words{"--prompt", "<|begin_of_text|>The capital of Argentina is"},
+        Words{"--prompt", "The capital of Argentina is", "--backend", "ref"}}) {
+    stdin_ = folder_ / "prompt.txt";
+    EXPECT_EQ(run(base + prompt), 0) << err_;
+    EXPECT_EQ(out_, " Buenos Aires.\n") << prompt[1];
+  }
+}
+
+TEST_F(Cli, ABadRequestDoesNotTakeTheOthersWithIt) {
+  std::string words;
+  for (int i = 0; i < 2000; ++i) words += "word ";
+  put(folder_ / "r.jsonl", "{\"id\":\"a\",\"text\":\"Hi\"}\n{\"id\":\"long\",\"text\":\"" + words +
+                               "\"}\n{\"id\":\"z\",\"text\":\"Hi\"}\n");
+  const fs::path out = folder_ / "out";
+  EXPECT_EQ(run({"run", "--model", GRETA_TINY, "--requests", folder_ / "r.jsonl", "-n", "2",
+                 "--out", out}),
+            3);
+  EXPECT_TRUE(err_.starts_with("greta-infer: request `long`: ")) << err_;
+  EXPECT_EQ(std::count(err_.begin(), err_.end(), '\n'), 1) << err_;
+  std::istringstream lines(content(out / "request_end.jsonl"));
+  std::string line, ids;
+  while (std::getline(lines, line)) ids += Json::parse(line)["request"].get<std::string>() + " ";
+  EXPECT_EQ(ids, "a z ");
+  EXPECT_EQ(out_.substr(0, 5), "## a\n");
+  EXPECT_TRUE(fs::exists(out / "effective.json"));
+}
+
+TEST_F(Cli, AFailedRunStillSaysWhichFlagsItRead) {
+  const fs::path out = folder_ / "out";
+  EXPECT_EQ(run({"run", "--model", "/none.gguf", "--prompt", "x", "--out", out}), 3);
+  const Json effective = Json::parse(content(out / "effective.json"));
+  EXPECT_EQ(effective["model"]["file"], "/none.gguf");
+  EXPECT_FALSE(effective["model"].contains("layers"));
+}
+
+TEST_F(Cli, SlipsInPromptsAreWarnedOf) {
+  const Words base = {"run", "--model", GRETA_TINY, "-n", "1", "--prompt"};
+  EXPECT_EQ(run(base + Words{GRETA_TINY}), 0);
+  EXPECT_NE(err_.find("Did you mean --prompt-file?"), std::string::npos) << err_;
+  EXPECT_EQ(run(base + Words{"Hi\\n"}), 0);
+  EXPECT_NE(err_.find("a backslash followed by n, two characters"), std::string::npos) << err_;
+  EXPECT_EQ(run(base + Words{"a\xff"}), 0);
+  EXPECT_NE(err_.find("no UTF-8 from byte 1 on"), std::string::npos) << err_;
+  EXPECT_EQ(run(base + Words{"Hi\n"}), 0);
+  EXPECT_EQ(err_, "");
+}
+
+TEST_F(Cli, SignalsStopBetweenTokens) {
+  for (const auto& [signal, exit_code] : {std::pair{SIGTERM, 143}, std::pair{SIGINT, 130}}) {
+    const fs::path out = folder_ / ("out" + std::to_string(signal));
+    const pid_t child = start({"run", "--model", GRETA_TINY, "--prompt", "Hi", "-n", "1000",
+                               "--no-stop-at-eos", "--backend", "ref", "--out", out});
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (content(out / "readout.jsonl").empty() && std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    kill(child, signal);
+    EXPECT_EQ(finish(child), exit_code);
+    EXPECT_TRUE(fs::exists(out / "effective.json"));
+    EXPECT_FALSE(fs::exists(out / "request_end.jsonl"))
+        << "an unfinished request must not look complete";
+    EXPECT_EQ(std::count(err_.begin(), err_.end(), '\n'), 1) << err_;
+    expect_whole_lines(out);
+  }
+}
+
+TEST_F(Cli, AFullDiskIsAnErrorAndLeavesNoHalfRecord) {
+  const fs::path out = folder_ / "out";
+  EXPECT_EQ(
+      run(kHi + Words{"-n", "4", "--out", out}, {"GRETA_TRACE_STAGE=1"}, {.file_bytes = 10000}), 2);
+  EXPECT_NE(err_.find("stage_trace.jsonl: cannot write: File too large"), std::string::npos)
+      << err_;
+  EXPECT_GT(fs::file_size(out / "stage_trace.jsonl"), 0u);
+  expect_whole_lines(out);
+  EXPECT_FALSE(fs::exists(out / "request_end.jsonl"));
+  EXPECT_EQ(run({"describe"}, {}, {.stdout_path = "/dev/full"}), 2);
+  EXPECT_NE(err_.find("cannot write to stdout: No space left on device"), std::string::npos)
+      << err_;
+}
+
+TEST_F(Cli, LooksAtModelsAndTexts) {
+  ASSERT_EQ(run({"inspect", GRETA_TINY, "--json"}), 0) << err_;
+  const Json model = Json::parse(out_);
+  EXPECT_EQ(model["runnable"], "yes");
+  EXPECT_EQ(model["metadata"]["llama.block_count"], 8);
+  EXPECT_EQ(model["tensors"][0]["name"], "token_embd.weight");
+  ASSERT_EQ(run({"inspect", GRETA_TINY}), 0);
+  EXPECT_NE(out_.find("blk.7.ffn_down.weight"), std::string::npos);
+  ASSERT_EQ(run({"tokenize", "--model", GRETA_TINY, "--text", "<|eot_id|>", "--no-bos", "--ids"}),
+            0);
+  EXPECT_EQ(Json::parse(out_).size(), 1u);
+  ASSERT_EQ(run({"tokenize", "--model", GRETA_TINY, "--text", "<|eot_id|>", "--no-bos",
+                 "--no-special", "--ids"}),
+            0);
+  EXPECT_GT(Json::parse(out_).size(), 1u);
+  ASSERT_EQ(run({"tokenize", "--model", GRETA_TINY, "--text", "😀", "--no-bos"}), 0);
+  EXPECT_NE(out_.find("\"\\x98\""), std::string::npos) << out_;
+}
+
+TEST_F(Cli, BenchGivesEverySample) {
+  ASSERT_EQ(run({"bench", "--model", GRETA_TINY, "--threads", "1", "--prompt-tokens", "8",
+                 "--decode-tokens", "2", "--repeat", "3", "--json"}),
+            0)
+      << err_;
+  const Json bench = Json::parse(out_);
+  EXPECT_EQ(bench["prefill_tok_s"].size(), 3u);
+  EXPECT_EQ(bench["decode_tok_s"].size(), 3u);
+  EXPECT_GT(bench["decode_tok_s_median"].get<double>(), 0);
+}
+
+TEST_F(Cli, HelpIsThere) {
+  EXPECT_EQ(run({"--help"}), 0);
+  EXPECT_NE(out_.find("Examples"), std::string::npos);
+  for (const char* command : {"run", "bench", "tokenize", "inspect", "describe"}) {
+    EXPECT_NE(out_.find(command), std::string::npos);
+    EXPECT_EQ(run({command, "--help"}), 0);
+    EXPECT_EQ(run({"--help"}), 0);
+  }
+  EXPECT_EQ(run({"--version"}), 0);
+  EXPECT_TRUE(out_.starts_with("greta-infer "));
+}
+
+}  // namespace
+}  // namespace greta::engine

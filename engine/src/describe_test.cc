@@ -1,0 +1,65 @@
+#include "describe.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "effective.h"
+#include "flags.h"
+
+namespace greta::engine {
+namespace {
+
+using Json = nlohmann::json;
+
+TEST(Describe, HoldsWhatTheContractAsksFor) {
+  const Json json = Json::parse(describe_json());
+  EXPECT_EQ(json["contract_version"], 1);
+  EXPECT_EQ(json["engine"], "greta-infer");
+  for (const char* key : {"commit", "dirty", "compiler", "flags"})
+    EXPECT_TRUE(json["build"].contains(key));
+  EXPECT_EQ(json["flags"].size(), flag_table().size());
+  EXPECT_EQ(json["flags"][0]["choices"], (Json{"auto", "manual", "fused"}));
+  for (const auto& backend : json["backends"]) {
+    EXPECT_EQ(backend.contains("isa"), backend["available"].get<bool>()) << backend;
+    EXPECT_EQ(backend.contains("why"), !backend["available"].get<bool>()) << backend;
+  }
+  EXPECT_TRUE(json["records"]["kinds"].size() > 5 || json["records"].size() > 1);
+}
+
+TEST(Describe, TextNamesEveryFlag) {
+  const std::string text = describe_text();
+  for (const auto& flag : flag_table())
+    EXPECT_NE(text.find(flag.name), std::string::npos) << flag.name;
+}
+
+TEST(Describe, FlagsPageIsTheTable) {
+  if (std::getenv("GRETA_UPDATE_GOLDENS") != nullptr) std::ofstream(FLAGS_PAGE) << flags_page();
+  std::ostringstream page;
+  page << std::ifstream(FLAGS_PAGE).rdbuf();
+  EXPECT_EQ(page.str(), flags_page()) << "regenerate engine/FLAGS.md with GRETA_UPDATE_GOLDENS=1";
+}
+
+TEST(Effective, SaysWhatWasReadAndLaunched) {
+  const std::vector<std::string> environment = {"GRETA_INJECT=gqa_map", "GRETA_ATTN_DECODE_REF=1"};
+  const auto flags = Flags::parse(environment);
+  ASSERT_TRUE(flags);
+  flags->text("GRETA_INJECT");
+  EffectiveRun run{
+      .backend = "cpu", .isa = "avx2", .numerics = "strict", .kv_type = "f32", .threads = 2};
+  run.kernels.push_back({"rope.cpu", "rope", "avx2", 0xabc, 64});
+  const Json json = Json::parse(effective_json(run, *flags));
+  EXPECT_EQ(json["injected"], "gqa_map");
+  EXPECT_EQ(json["kernels"][0]["code_hash"], "0000000000000abc");
+  EXPECT_EQ(json["kernels"][0]["launches"], 64);
+  EXPECT_EQ(json["flags"].size(), flag_table().size());
+  for (const auto& flag : json["flags"]) {
+    EXPECT_EQ(flag["read"].get<bool>(), flag["name"] == "GRETA_INJECT") << flag;
+  }
+}
+
+}  // namespace
+}  // namespace greta::engine
