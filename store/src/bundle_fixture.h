@@ -86,6 +86,9 @@ class StoreFixture : public testing::Test {
     std::filesystem::remove_all(root_);
   }
 
+  // Closes it, so that another process may be killed over it; `store()` opens it again.
+  void close_store() { store_.reset(); }
+
   std::filesystem::path store_file() const { return root_ / "store.sqlite"; }
   Store& store() {
     if (!store_) {
