@@ -30,7 +30,7 @@ size_t terminal_columns() {
   return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
-constexpr double kMentionEvery_s = 30;
+constexpr double kMentionEvery_s = 30;  // the first time after Step::Line::mention_at_s
 
 }  // namespace
 
@@ -80,8 +80,8 @@ void Progress::tick() {
     }
     for (const auto& line : live_) {
       const double elapsed_s = seconds_since(line->start);
-      if (elapsed_s - line->said_at_s < kMentionEvery_s) continue;
-      line->said_at_s = elapsed_s;
+      if (elapsed_s < line->mention_at_s) continue;
+      line->mention_at_s = elapsed_s + kMentionEvery_s;
       std::fprintf(stderr, "%s … %s\n", line->what.c_str(), human_duration(elapsed_s).c_str());
     }
   }
@@ -92,11 +92,7 @@ Progress::Step Progress::begin(const std::string& what) {
       Step::Line{.what = what, .start = std::chrono::steady_clock::now()});
   const std::lock_guard lock(mutex_);
   live_.push_back(line);
-  if (options_.terminal) {
-    draw_live();
-  } else if (options_.verbosity >= 1) {
-    std::fprintf(stderr, "%s …\n", what.c_str());
-  }
+  draw_live();
   return {this, line};
 }
 

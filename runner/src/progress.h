@@ -1,6 +1,7 @@
 #pragma once
 // What a running greta says: on a terminal one live line for each thing under way, in a log a line
-// when it starts and ends, for programs (--json) one JSON object a line on stdout.
+// when it ends, and now and then while it takes long, for programs (--json) one JSON object a line
+// on stdout.
 
 #include <chrono>
 #include <condition_variable>
@@ -40,7 +41,7 @@ class Progress {
     struct Line {
       std::string what;
       std::chrono::steady_clock::time_point start;
-      double said_at_s = 0;  // in a log: when it was last mentioned
+      double mention_at_s = 3;  // in a log: quick things are not mentioned before they end
     };
     Step(Progress* owner, std::shared_ptr<Line> line) : owner_(owner), line_(std::move(line)) {}
     Progress* owner_;
