@@ -71,7 +71,7 @@ class Engine {
       ASSERT_TRUE(invariants_.before_update(pass, layer, view()));
       if (layer == wrong.layer && wrong.update) {
         wrong.update(*this, pass);
-      } else {
+      } else if (length_ + rows <= kCapacity) {
         update(layer, pass);
       }
       const auto after = invariants_.after_update(pass, layer, view(), history_);
@@ -344,6 +344,14 @@ TEST(KvInvariants, AnErrorOfThePrefillStaysForTheDecodeSteps) {
     EXPECT_EQ(engine.errors(), "L2 h0 k_slot_mismatch; ");
     EXPECT_NE(engine.finding(2, 0).at.find(", in the prefill"), std::string::npos);
   }
+}
+
+TEST(KvInvariants, APositionOutsideTheCacheIsNamed) {
+  Engine engine;
+  engine.pass(kCapacity, false);
+  engine.pass(1, true, {.layer = 0, .update = [](Engine&, const Pass&) {}});
+  EXPECT_EQ(to_string(engine.finding(0, 1).error), "kv_pos_oob");
+  EXPECT_EQ(engine.finding(0, 1).at, "position 8 of layer 0 is outside a cache of 8");
 }
 
 TEST(KvInvariants, WhatWasNotSeenIsNotChecked) {

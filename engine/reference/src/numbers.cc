@@ -1,5 +1,6 @@
 #include "reference/numbers.h"
 
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -35,22 +36,19 @@ double round_to_format(double value, int precision, int min_exponent, double lar
 }  // namespace
 
 double f16_to_double(uint16_t bits) {
-  const double sign = (bits & 0x8000u) != 0 ? -1.0 : 1.0;
-  const int exponent = (bits >> 10) & 31;
-  const int fraction = bits & 1023;
-  if (exponent == 31) {
-    return fraction != 0 ? std::numeric_limits<double>::quiet_NaN()
-                         : sign * std::numeric_limits<double>::infinity();
+  const uint64_t sign = static_cast<uint64_t>(bits >> 15) << 63;
+  const uint64_t exponent = (bits >> 10) & 31u, fraction = bits & 1023u;
+  if (exponent == 0) {  // zero and subnormals: fraction · 2^-24
+    const double magnitude = static_cast<double>(fraction) * 0x1p-24;
+    return sign != 0 ? -magnitude : magnitude;
   }
-  if (exponent == 0) return sign * std::ldexp(fraction, -24);
-  return sign * std::ldexp(1024 + fraction, exponent - 25);
+  // The same number with an exponent biased by 1023 and 52 bits of fraction; 31 is infinity or NaN.
+  const uint64_t wide = exponent == 31 ? 2047 : exponent - 15 + 1023;
+  return std::bit_cast<double>(sign | (wide << 52) | (fraction << 42));
 }
 
 double bf16_to_double(uint16_t bits) {
-  const uint32_t word = static_cast<uint32_t>(bits) << 16;
-  float value;
-  std::memcpy(&value, &word, sizeof value);
-  return value;
+  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
 }
 
 void read_row(const engine::Tensor& tensor, int64_t row, std::span<double> out) {
