@@ -118,11 +118,11 @@ class RunFixture : public testing::Test {
       for (const Json& record : records) text += record.dump() + "\n";
       add_file("out/" + kind + ".jsonl", text, {{"role", "records"}, {"kind", kind}});
     }
-    const Json effective = {{"contract_version", 1},
-                            {"engine", "test"},
-                            {"flags", attempt.flags.empty() ? Json::array() : Json(attempt.flags)},
-                            {"kernels",
-                             attempt.kernels.empty() ? Json::array() : Json(attempt.kernels)}};
+    const Json effective = {
+        {"contract_version", 1},
+        {"engine", "test"},
+        {"flags", attempt.flags.empty() ? Json::array() : Json(attempt.flags)},
+        {"kernels", attempt.kernels.empty() ? Json::array() : Json(attempt.kernels)}};
     add_file("out/effective.json", effective.dump(), {{"role", "effective"}});
     Json prompts = Json::object(), cells = Json::array();
     for (const auto& [id, text] : run.prompts) {

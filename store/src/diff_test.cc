@@ -56,7 +56,7 @@ TEST_F(DiffRuns, AddressesAreNeverCompared) {
 TEST_F(DiffRuns, ErrorsWithinTheirBoundsAreWithinFloor) {
   TestRun other = clean_run();
   for (Json& record : other.attempts[0].records["attn_decode_verify"]) {
-    record["rel_l2"] = 0x1p-17;                                     // bound is 0x1p-16
+    record["rel_l2"] = 0x1p-17;  // bound is 0x1p-16
     record["attn_out_max"] = record["attn_out_max"].get<double>() + 0x1p-20;
     record["attn_out_hash"] = "00000000000000ff";
   }
@@ -188,12 +188,13 @@ TEST_F(DiffRuns, NothingInCommonIsSaid) {
 TEST_F(DiffRuns, ConfoundersComeInTheOrderOfTheQuestions) {
   TestRun b = clean_run();
   b.provenance = "reenacted";
-  b.environment = {{"zlib", "1.3"},      {"threads", "8"},    {"numerics", "fast"},
-                   {"image", "sha"},     {"commit", "beef"},  {"tree", "t2"},
-                   {"isa", "avx512"},    {"backend", "emu"},  {"device", "EPYC"},
+  b.environment = {{"zlib", "1.3"},          {"threads", "8"},       {"numerics", "fast"},
+                   {"image", "sha"},         {"commit", "beef"},     {"tree", "t2"},
+                   {"isa", "avx512"},        {"backend", "emu"},     {"device", "EPYC"},
                    {"model.file", "b.gguf"}, {"model.sha256", "cc"}, {"build_key", "k"}};
-  b.attempts[0].flags = {{{"name", "GRETA_A"}, {"value", "1"}, {"source", "env"}, {"read", false}},
-                         {{"name", "GRETA_Z"}, {"value", "0"}, {"source", "default"}, {"read", true}}};
+  b.attempts[0].flags = {
+      {{"name", "GRETA_A"}, {"value", "1"}, {"source", "env"}, {"read", false}},
+      {{"name", "GRETA_Z"}, {"value", "0"}, {"source", "default"}, {"read", true}}};
   b.prompts["p2"] = "Other";
   for (Json& record : b.attempts[0].records["attn_decode_verify"]) record["kernel_path"] = "fused";
   const Diff found = compare(clean_run(), b);

@@ -69,7 +69,8 @@ class Gates : public RunFixture {
 
 TestRun two_arms(const std::string& hash_of_fused) {
   TestRun run;
-  run.attempts = {clean_attempt({{kKernelAxis, "manual"}}), clean_attempt({{kKernelAxis, "fused"}})};
+  run.attempts = {clean_attempt({{kKernelAxis, "manual"}}),
+                  clean_attempt({{kKernelAxis, "fused"}})};
   for (Json& record : run.attempts[1].records["attn_decode_verify"]) {
     record["kernel_hash"] = hash_of_fused;
   }
@@ -77,12 +78,14 @@ TestRun two_arms(const std::string& hash_of_fused) {
 }
 
 TEST_F(Gates, MetricHoldsInEveryRecord) {
-  const GateOutcome outcome = judge(clean_run(), metric("attn_decode_verify.rel_l2", "le", 0x1p-19));
+  const GateOutcome outcome =
+      judge(clean_run(), metric("attn_decode_verify.rel_l2", "le", 0x1p-19));
   EXPECT_EQ(outcome.status, GateStatus::pass) << outcome.message;
   EXPECT_EQ(outcome.rows, 8);
   EXPECT_EQ(outcome.measured, "1.9073486328125e-06");
   EXPECT_EQ(outcome.limit, "<= 1.9073486328125e-06");
-  EXPECT_EQ(outcome.where, "variant=default, prompt=p1, repeat=0, phase=decode0, step=1, layer=0, head=1");
+  EXPECT_EQ(outcome.where,
+            "variant=default, prompt=p1, repeat=0, phase=decode0, step=1, layer=0, head=1");
 }
 
 TEST_F(Gates, MetricNamesTheWorstRecord) {
@@ -93,7 +96,8 @@ TEST_F(Gates, MetricNamesTheWorstRecord) {
   EXPECT_EQ(outcome.failed, 1);
   EXPECT_EQ(outcome.measured, "0.5");
   EXPECT_EQ(outcome.limit, "<= bound = 1.52587890625e-05");
-  EXPECT_EQ(outcome.where, "variant=default, prompt=p2, repeat=0, phase=decode0, step=1, layer=1, head=0");
+  EXPECT_EQ(outcome.where,
+            "variant=default, prompt=p2, repeat=0, phase=decode0, step=1, layer=1, head=0");
 }
 
 TEST_F(Gates, BoundIsThatOfTheSameRecord) {
@@ -231,8 +235,7 @@ TEST_F(Gates, UnknownNamesAreErrorsThatNameTheNearest) {
 
 TEST_F(Gates, AllNeedsTrueEverywhere) {
   TestRun run = clean_run();
-  EXPECT_EQ(judge(run, all_true("attn_decode_verify", "kv_invariant_ok")).status,
-            GateStatus::pass);
+  EXPECT_EQ(judge(run, all_true("attn_decode_verify", "kv_invariant_ok")).status, GateStatus::pass);
   auto& record = run.attempts[0].records["attn_decode_verify"][3];
   for (const Json& value : {Json(false), Json(nullptr)}) {
     record["kv_invariant_ok"] = value;
@@ -277,16 +280,17 @@ TEST_F(Gates, DistinctAcrossAnAxis) {
 TEST_F(Gates, DistinctAcrossComparesOtherwiseEqualVariants) {
   // Equal hashes in variants that differ in another axis are no fault of this one.
   TestRun run;
-  for (const auto& [kernel, route, hash] :
-       {std::tuple{"manual", "valu", "00000000000000a1"}, std::tuple{"fused", "valu", "00000000000000b1"},
-        std::tuple{"manual", "mfma", "00000000000000b1"},
-        std::tuple{"fused", "mfma", "00000000000000a1"}}) {
+  for (const auto& [kernel, route, hash] : {std::tuple{"manual", "valu", "00000000000000a1"},
+                                            std::tuple{"fused", "valu", "00000000000000b1"},
+                                            std::tuple{"manual", "mfma", "00000000000000b1"},
+                                            std::tuple{"fused", "mfma", "00000000000000a1"}}) {
     run.attempts.push_back(clean_attempt({{kKernelAxis, kernel}, {"ROUTE", route}}));
     for (Json& record : run.attempts.back().records["attn_decode_verify"]) {
       record["kernel_hash"] = hash;
     }
   }
-  const GateOutcome outcome = judge(run, distinct({"attn_decode_verify.kernel_hash"}, {kKernelAxis}));
+  const GateOutcome outcome =
+      judge(run, distinct({"attn_decode_verify.kernel_hash"}, {kKernelAxis}));
   EXPECT_EQ(outcome.status, GateStatus::pass) << outcome.message;
 }
 

@@ -317,8 +317,8 @@ Result<> empty_gates(LintRun& run) {
   TRY_ASSIGN(const Table found, select(run.store, run.info.id, sql));
   for (const auto& row : found.rows) {
     const std::string id = value_text(row[0]);
-    run.add("gate_measured_nothing", sql, "gate " + id + " measured nothing: " + value_text(row[2]),
-            "el criterio " + id + " no midió nada: " + value_text(row[2]));
+    run.add("gate_measured_nothing", sql, "gate " + id + " is not measured: " + value_text(row[2]),
+            "el criterio " + id + " no está medido");
   }
   return {};
 }

@@ -73,9 +73,10 @@ Result<> arms_that_ran_one_kernel(LintRun& run) {
     for (size_t j = 0; j < i; ++j) {
       const std::string axis = forced_axis(variants[j], variants[i]);
       if (axis.empty()) continue;
-      // Records say which kernels the attention used; without them, all launches of the process.
-      const bool recorded =
-          records.contains(variants[i].name) && records.contains(variants[j].name);
+      // Records say which kernels the attention used; where neither arm has any, what the processes
+      // launched must do. An arm that crashed before its first record is no evidence.
+      const bool recorded = records.contains(variants[i].name);
+      if (recorded != records.contains(variants[j].name)) continue;
       const Sets& sets = recorded ? records : launches;
       const auto a = sets.find(variants[j].name), b = sets.find(variants[i].name);
       if (a == sets.end() || b == sets.end() || a->second != b->second) continue;

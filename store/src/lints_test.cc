@@ -30,7 +30,8 @@ class Lints : public RunFixture {
 
 TestRun two_arms() {
   TestRun run;
-  run.attempts = {clean_attempt({{kKernelAxis, "manual"}}), clean_attempt({{kKernelAxis, "fused"}})};
+  run.attempts = {clean_attempt({{kKernelAxis, "manual"}}),
+                  clean_attempt({{kKernelAxis, "fused"}})};
   for (Json& record : run.attempts[1].records["attn_decode_verify"]) {
     record["kernel_hash"] = "00000000000000bb";
   }
@@ -67,9 +68,7 @@ const std::vector<Fault>& faults() {
          for (Json& record : verify_of(run, 1)) record["kernel_hash"] = "00000000000000aa";
        }},
       {"constant_across_prompts", "gap of decode0 is 0.625 for different prompts (p1,p2)",
-       [](TestRun& run) {
-         run.attempts[0].records["readout"][3]["gap"] = 0.625;
-       }},
+       [](TestRun& run) { run.attempts[0].records["readout"][3]["gap"] = 0.625; }},
       {"hash_equal_across_prompts", "readout.logits_hash is the same for different prompts (p1,p2)",
        [](TestRun& run) {
          auto& records = run.attempts[0].records["readout"];
@@ -103,9 +102,7 @@ const std::vector<Fault>& faults() {
       {"invariants_blind", "kv_invariant_ok is true in all 16 records although rel_l2",
        [](TestRun& run) { verify_of(run)[5]["rel_l2"] = 1.0; }},
       {"readout_wrong_row", "took row 0 where the last position is row 45",
-       [](TestRun& run) {
-         run.attempts[0].records["readout"][0]["expected_last_index"] = 45;
-       }},
+       [](TestRun& run) { run.attempts[0].records["readout"][0]["expected_last_index"] = 45; }},
       {"misaligned", "1 buffers",
        [](TestRun& run) {
          for (TestAttempt& attempt : run.attempts) {
@@ -160,9 +157,8 @@ TEST_F(Lints, ArmsAreComparedByLaunchesWhereRecordsNameNoKernel) {
 
 TEST_F(Lints, AShadowOfItselfIsFound) {
   TestRun run = clean_run();
-  Json record = {{"request", "p1"},          {"phase", "decode0"},
-                 {"layer", 0},               {"attn_out_mae", 1e-9},
-                 {"mfma_kernel_hash", "aa"}, {"valu_kernel_hash", "bb"}};
+  Json record = {{"request", "p1"},      {"phase", "decode0"},       {"layer", 0},
+                 {"attn_out_mae", 1e-9}, {"mfma_kernel_hash", "aa"}, {"valu_kernel_hash", "bb"}};
   run.attempts[0].records["mfma_vs_valu"] = {record};
   EXPECT_TRUE(find(run).empty());
   record["valu_kernel_hash"] = "aa";

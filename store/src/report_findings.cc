@@ -19,6 +19,17 @@ std::string verdict_words(const Diff& diff, Language language) {
   return reason.empty() ? words : words + ": " + escape_markdown(reason);
 }
 
+// The words that a diff has for "nothing", which are not data.
+std::string in_language(std::string value, Language language) {
+  for (const Label id : {Label::not_recorded, Label::not_set, Label::not_in_run, Label::not_read,
+                         Label::by_default}) {
+    const std::string en = label(id, Language::en);
+    if (value != en && !value.ends_with(" " + en)) continue;
+    return value.replace(value.size() - en.size(), en.size(), label(id, language));
+  }
+  return value;
+}
+
 void write_diff(ReportWriter& out, const Diff& diff, const std::string& baseline,
                 Language language) {
   const auto text = [&](Label id) { return label(id, language); };
@@ -35,7 +46,7 @@ void write_diff(ReportWriter& out, const Diff& diff, const std::string& baseline
                         {}};
     for (const Confounder& one : diff.confounders) {
       const auto side = [&](const std::string& value) {
-        return value == "not recorded" ? text(Label::none_recorded) : escape_markdown(value);
+        return escape_markdown(in_language(value, language));
       };
       table.rows.push_back({escape_markdown(one.what), side(one.a), side(one.b)});
     }
@@ -77,13 +88,15 @@ Result<> write_gates(ReportWriter& out, Language language) {
                  {text(Label::measured), "measured", Align::right},
                  {text(Label::limit), "limit_value", Align::left},
                  {text(Label::where), "worst", Align::left},
-                 {text(Label::records), "row_count", Align::right},
-                 {text(Label::explanation), "message", Align::left}},
+                 {text(Label::records), "row_count", Align::right}},
                 " FROM gates ORDER BY position"));
   for (const GateOutcome& gate : gates) {
+    // Messages are kept in English.
+    const bool explain = gate.status != GateStatus::pass && language != Language::es;
+    if (explain) out.line(code_span(gate.id) + ": " + escape_markdown(gate.message));
     if (gate.query.empty()) continue;
-    out.line(label(Label::gate_query, language, {code_span(gate.id)}) + ": " +
-             query_note(out.run().name, gate.query));
+    out.line(label(Label::gate_query, language, {code_span(gate.id)}) + ":");
+    out.add(query_note(out.run().name, gate.query));
   }
   return {};
 }

@@ -185,7 +185,7 @@ Result<> Sections::attention() {
     columns.push_back({"attn_out_mae", "layer_mae"});
     columns.push_back({"rel_l2", "rel_l2"});
     columns.push_back({"bound", "bound"});
-    columns.push_back(key(Label::head, "head", Align::right));
+    columns.push_back(key(Label::worst_head, "head", Align::right));
     columns.push_back(truth_column("kv_invariant_ok", "layer_kv_ok"));
     TRY(out_.table(columns,
                    " FROM (SELECT " + inner +

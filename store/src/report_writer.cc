@@ -13,7 +13,7 @@ void ReportWriter::heading(int level, std::string_view text) {
 
 void ReportWriter::line(std::string_view text) {
   blank_line();
-  text_ += text;
+  text_ += text.substr(0, text.find_last_not_of('\n') + 1);
   text_ += "\n\n";
 }
 
