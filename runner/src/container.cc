@@ -63,6 +63,7 @@ std::vector<std::string> run_argv(const ContainerSpec& spec) {
   out.push_back("--read-only");
   // podman adds writable tmpfs on /run, /var/tmp and others to a read-only root unless told not to.
   if (spec.tool == Tool::podman) out.push_back("--read-only-tmpfs=false");
+  // runc takes the mode that /tmp has in the image, other runtimes this one.
   add("--tmpfs", "/tmp:rw,exec,nosuid,nodev,mode=1777,size=" + std::to_string(spec.tmp_bytes));
   add("--cap-drop", "all");
   add("--security-opt", "no-new-privileges");

@@ -59,9 +59,10 @@ std::string explain(const CLI::App& app, const CLI::ParseError& error) {
   const CLI::App* chosen = &app;
   for (const CLI::App* command : app.get_subcommands()) chosen = command;
   const auto left = app.remaining(true);
-  if (dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr || left.empty()) {
-    return error.what();
-  }
+  // With a misspelt command CLI11 says that one is required; the word is among what is left.
+  const bool misspelt = chosen == &app && !left.empty();
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) == nullptr && !misspelt) return error.what();
+  if (left.empty()) return error.what();
   const std::string& word = left[0];
   if (!word.starts_with("-") && chosen == &app) {
     return "unknown command `" + printable(word) + "`" + did_you_mean(word, command_names(app));
