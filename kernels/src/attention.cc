@@ -4,7 +4,7 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "attention.cc"
 #include "hwy/foreach_target.h"
-// (keeps the order: foreach_target first)
+// (First, because it includes this file once more for each instruction set.)
 #include <algorithm>
 #include <limits>
 

@@ -1,6 +1,8 @@
 #include "kernels/context.h"
 
 #include <algorithm>
+#include <cassert>
+#include <cctype>
 #include <new>
 
 #include "code_hash.h"
@@ -42,6 +44,7 @@ Running generic(Function function) {
 }
 
 Running running(Op op, int type) {
+  assert((op != Op::attention_decode && op != Op::attention_prefill) || type < 3);  // no Q8_0 cache
   const MatmulCode& matmul = chosen_matmul();
   const ElementwiseCode& elementwise = chosen_elementwise();
   const AttentionCode& attention = chosen_attention();

@@ -1,7 +1,8 @@
+// RMS norm, SwiGLU and sum: element by element, and one sum of fixed order a row.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "elementwise.cc"
 #include "hwy/foreach_target.h"
-// (keeps the order: foreach_target first)
+// (First, because it includes this file once more for each instruction set.)
 #include <algorithm>
 #include <cmath>
 
