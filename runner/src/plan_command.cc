@@ -10,7 +10,7 @@
 #include "contract/text.h"
 #include "plan_command.h"
 #include "spec.h"
-#include "spec_flags.h"
+#include "spec_lint.h"
 #include "spec_reader.h"
 #include "spec_text.h"
 
@@ -182,19 +182,6 @@ struct Options {
   std::string describe;
 };
 
-// Everything that can be known without running anything.
-struct Checked {
-  Spec spec;
-  std::vector<Variant> variants;
-};
-Result<Checked> check(const std::string& file, const LoadOptions& load,
-                      const nlohmann::json* describe) {
-  TRY_ASSIGN(Spec spec, load_spec(file, load));
-  TRY_ASSIGN(std::vector<Variant> variants, expand_variants(spec));
-  if (describe != nullptr) TRY(check_flags(spec, *describe));
-  return Checked{std::move(spec), std::move(variants)};
-}
-
 Result<nlohmann::json> read_description(const std::string& file) {
   TRY_ASSIGN(const std::string text, read_text_file(file, file, size_t{16} << 20));
   nlohmann::json out = nlohmann::json::parse(text, nullptr, false);
@@ -217,7 +204,7 @@ void plan(const Options& options, Context& context) {
   std::vector<Spec> specs;
   std::vector<std::vector<Variant>> variants;
   for (const std::string& file : options.specs) {
-    auto checked = check(file, {.vars = *vars}, nullptr);
+    auto checked = check_spec(file, {.vars = *vars}, nullptr);
     if (!checked) {
       context.fail(checked.error());
       continue;
@@ -244,34 +231,34 @@ void lint(const Options& options, Context& context) {
     if (!read) return context.fail(read.error());
     describe = std::move(*read);
   }
-  Json out = {{"specs", Json::array()}};
+  Json out = {{"files", Json::array()}};
   size_t errors = 0, warnings = 0;
   for (const std::string& file : options.specs) {
     Json entry = {{"file", file}, {"errors", Json::array()}, {"warnings", Json::array()}};
-    auto checked = check(file, {.vars = *vars}, describe ? &*describe : nullptr);
-    if (!checked) {
+    const auto linted = lint_file(file, {.vars = *vars}, describe ? &*describe : nullptr);
+    if (!linted) {
       ++errors;
-      print_mistakes(checked.error(), entry["errors"]);
+      print_mistakes(linted.error(), entry["errors"]);
       if (context.json) {
-        context.exit_code = checked.error().exit_code;
+        context.exit_code = linted.error().exit_code;
       } else {
-        context.fail(checked.error());
+        context.fail(linted.error());
       }
     } else {
-      warnings += checked->spec.warnings.size();
-      entry["warnings"] = checked->spec.warnings;
+      warnings += linted->warnings.size();
+      entry["warnings"] = linted->warnings;
       if (!context.json) {
-        for (const std::string& warning : checked->spec.warnings)
+        for (const std::string& warning : linted->warnings) {
           std::cout << "warning: " << warning << "\n";
-        const Totals totals = totals_of(checked->spec, checked->variants);
-        std::cout << file << ": ok, " << plural(totals.cells, "cell") << "\n";
+        }
+        std::cout << file << ": ok, " << linted->what << "\n";
       }
     }
-    out["specs"].push_back(std::move(entry));
+    out["files"].push_back(std::move(entry));
   }
   if (context.json) std::cout << dump(out);
   if (options.specs.size() > 1) {
-    context.say(plural(options.specs.size(), "spec") + ": " + std::to_string(errors) + " wrong, " +
+    context.say(plural(options.specs.size(), "file") + ": " + std::to_string(errors) + " wrong, " +
                 plural(warnings, "warning"));
   }
 }
@@ -292,12 +279,12 @@ CLI::App* add_command(CLI::App& app, const std::string& name, const std::string&
 void register_plan(CLI::App& app, Context& context) {
   const auto plan_options = std::make_shared<Options>();
   CLI::App* plan_command = add_command(
-      app, "plan", "Show the variants, prompts and repeats of a spec; run nothing", *plan_options);
+      app, "plan", "the variants, prompts and repeats of a spec; nothing is run", *plan_options);
   plan_command->callback([plan_options, &context] { plan(*plan_options, context); });
 
   const auto lint_options = std::make_shared<Options>();
-  CLI::App* lint_command =
-      add_command(app, "lint", "Check specs: keys, values, prompts, matrix, gates", *lint_options);
+  CLI::App* lint_command = add_command(
+      app, "lint", "check specs, prompt libraries and adapters; nothing is run", *lint_options);
   lint_command
       ->add_option("--engine-describe", lint_options->describe,
                    "what ENGINE describe --json printed: checks the flags too")

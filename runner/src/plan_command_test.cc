@@ -118,7 +118,7 @@ TEST_F(PlanCommand, LintPassesWithWarningsAndFailsWithMistakes) {
   EXPECT_NE(bad.err.find(":13:10: `changes` must be a text or {en, es}, got a list"),
             std::string::npos)
       << bad.err;
-  EXPECT_NE(bad.err.find("2 specs: 1 wrong, 0 warnings"), std::string::npos) << bad.err;
+  EXPECT_NE(bad.err.find("2 files: 1 wrong, 0 warnings"), std::string::npos) << bad.err;
 
   const std::string slip = folder
                                .write("slip.yaml",
@@ -138,11 +138,26 @@ TEST_F(PlanCommand, LintChecksFlagsAgainstTheEnginesDescription) {
       run({"lint", spec, "--engine-describe", "runner/testdata/describe.json"}, true);
   EXPECT_EQ(lint.exit_code, 2);
   const auto json = nlohmann::json::parse(lint.out);
-  EXPECT_EQ(json["specs"][0]["errors"],
+  EXPECT_EQ(json["files"][0]["errors"],
             nlohmann::json({spec + ":7:3: the engine has no flag `GRETA_TRACE_ATTN_LAYER` (did you "
                                    "mean `GRETA_TRACE_ATTN_LAYERS`?)"}));
   EXPECT_EQ(run({"lint", spec, "--engine-describe", "runner/testdata/none.json"}).exit_code, 2);
   EXPECT_EQ(run({"lint", spec, "--engine-describe", spec}).exit_code, 2);  // not JSON
+}
+
+TEST_F(PlanCommand, LintKnowsTheOtherFilesOfAFolder) {
+  EXPECT_EQ(run({"lint", "experiments/prompts.yaml"}).out,
+            "experiments/prompts.yaml: ok, 19 prompts\n");
+  EXPECT_EQ(run({"lint", "experiments/adapters/jsonl-tool.yaml"}).out,
+            "experiments/adapters/jsonl-tool.yaml: ok, adapter `jsonl-tool`\n");
+  const TestFolder folder;
+  const std::string library =
+      folder.write("p.yaml", "schema: 1\nprompts: [{id: a, text: x}, {id: b}]\n").string();
+  const Outcome wrong = run({"lint", library});
+  EXPECT_EQ(wrong.exit_code, 2);
+  EXPECT_NE(wrong.err.find(":2:29: `prompt b` needs exactly one of `text`, `file` and `tokens`"),
+            std::string::npos)
+      << wrong.err;
 }
 
 TEST_F(PlanCommand, VarOptions) {

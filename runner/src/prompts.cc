@@ -228,4 +228,18 @@ std::vector<Prompt> read_prompts(const YamlNode& list, PromptLibrary& library,
   return prompts;
 }
 
+Result<std::vector<Prompt>> load_prompts_file(const fs::path& file, const std::string& shown,
+                                              std::vector<std::string>& warnings) {
+  Problems problems;
+  PromptLibrary library({{file, shown}}, problems);
+  const fs::path folder = fs::path(shown).parent_path();
+  std::vector<Prompt> prompts;
+  for (const std::string& id : library.ids()) {
+    prompts.push_back(
+        read_prompt(*library.find(id), "prompt " + id, {folder, folder}, problems, warnings));
+  }
+  if (!problems.empty()) return tl::unexpected(problems.error());
+  return prompts;
+}
+
 }  // namespace greta::runner

@@ -47,6 +47,11 @@ std::vector<Prompt> read_prompts(const YamlNode& list, PromptLibrary& library,
                                  const PromptFolders& folders, Problems& problems,
                                  std::vector<std::string>& warnings);
 
+// Every prompt of one library file, checked like the inline ones: for lint.
+Result<std::vector<Prompt>> load_prompts_file(const std::filesystem::path& file,
+                                              const std::string& shown,
+                                              std::vector<std::string>& warnings);
+
 // Fills sha256 from text or tokens.
 void hash_prompt(Prompt& prompt);
 

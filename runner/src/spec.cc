@@ -145,8 +145,11 @@ class SpecReader {
     const fs::path folder = spec_.file.parent_path();
     std::vector<PromptLibrary::File> files;
     const fs::path tree = roots.tree.empty() ? spec_.root : roots.tree;
-    for (const fs::path& path : {folder / "prompts.yaml", spec_.root / "experiments/prompts.yaml",
-                                 tree / "experiments/prompts.yaml"}) {
+    // The list may come from a file that this one extends.
+    const fs::path list_folder = fs::absolute(list->place.file).lexically_normal().parent_path();
+    for (const fs::path& path :
+         {list_folder / "prompts.yaml", folder / "prompts.yaml",
+          spec_.root / "experiments/prompts.yaml", tree / "experiments/prompts.yaml"}) {
       const auto same = [&](const PromptLibrary::File& file) { return file.path == path; };
       if (std::none_of(files.begin(), files.end(), same)) files.push_back({path, shown_path(path)});
     }

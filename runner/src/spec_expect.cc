@@ -222,6 +222,7 @@ class GateReader {
     const YamlNode* across = map_.get("across");
     if (node_.find("across") != nullptr) {
       if (across != nullptr) read_across(*across);
+      gate_.fields.clear();  // `kind` and `field` say it
       if (names.size() != 1) {
         problems_.add(distinct->place, "`" + path + "` with `across` names one field, got " +
                                            std::to_string(names.size()));

@@ -203,6 +203,7 @@ TEST_F(SpecTest, GatesOfEveryForm) {
   const auto& arms = spec->expect[0];
   EXPECT_EQ(arms.form, Form::distinct);
   EXPECT_EQ(arms.kind + "." + arms.field, "attn_decode_verify.kernel_hash");
+  EXPECT_TRUE(arms.fields.empty());
   EXPECT_EQ(arms.across, std::vector<std::string>{"GRETA_FORCE_ATTN_DECODE_KERNEL"});
   EXPECT_EQ(arms.per, std::vector<std::string>{"layer"});
   EXPECT_EQ(arms.line, 48);

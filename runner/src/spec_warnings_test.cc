@@ -85,6 +85,16 @@ TEST(SpecPrompts, ALibraryBesideTheSpecComesFirst) {
   EXPECT_EQ(spec->prompts[1].text, "Write one short sentence about Buenos Aires.");
 }
 
+TEST(SpecPrompts, IdsOfABaseAreLookedUpBesideTheBase) {
+  const TestFolder folder;
+  folder.write("base/prompts.yaml", "schema: 1\nprompts:\n  - {id: own, text: x}\n");
+  folder.write("base/base.yaml", std::string(kHead) + "prompts: [own]\n");
+  const auto spec = load_spec(folder.write("s.yaml", "schema: 1\nextends: base/base.yaml\n"),
+                              {.working_folder = PROJECT_ROOT});
+  ASSERT_TRUE(spec) << spec.error().str();
+  EXPECT_EQ(spec->prompts[0].text, "x");
+}
+
 TEST(SpecPrompts, AMistakeInTheLibraryIsReportedThere) {
   const TestFolder folder;
   const fs::path library = folder.write(

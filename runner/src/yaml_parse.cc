@@ -134,6 +134,7 @@ class Builder : public YAML::EventHandler {
     if (known == anchors_.end()) {
       throw Stop{source_.place(mark), "this alias stands inside what it refers to"};
     }
+    charge(known->second, source_.place(mark));  // before the copy is made
     add(YamlNode(known->second));
   }
 
@@ -202,13 +203,17 @@ class Builder : public YAML::EventHandler {
     }
   }
 
+  void charge(const YamlNode& node, const Place& place) {
+    cost(node, nodes_, bytes_);
+    if (nodes_ > kMostYamlNodes || bytes_ > kMostYamlBytes * 16) {
+      throw Stop{place, "the file holds too much (aliases that repeat each other?)"};
+    }
+  }
+
   // A node is counted each time that it is put into something: depth is limited, so this stays
   // proportional, and an alias pays for all that it repeats.
   void add(YamlNode node) {
-    cost(node, nodes_, bytes_);
-    if (nodes_ > kMostYamlNodes || bytes_ > kMostYamlBytes * 16) {
-      throw Stop{node.place, "the file holds too much (aliases that repeat each other?)"};
-    }
+    charge(node, node.place);
     if (stack_.empty()) {
       root_ = std::move(node);
       return;
