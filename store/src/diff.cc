@@ -40,6 +40,7 @@ struct Judged {
   MetricDiff metric;
   Place place;
   bool is_hash = false;
+  std::tuple<int, bool, double, double> badness = {};
 };
 
 class Differ {
@@ -110,10 +111,12 @@ Result<> Differ::compare_kind(const KindInfo& kind) {
     Records records_a = a.of_variant(pair.a), records_b = b.of_variant(pair.b);
     if (!records_a.empty() && !records_b.empty()) {
       // A past report gives figures of a layer, not of its heads.
-      if (a.has_key(pair.a, "head") && !b.has_key(pair.b, "head")) {
-        records_a = a.without_key(pair.a, "head", kind);
-      } else if (b.has_key(pair.b, "head") && !a.has_key(pair.a, "head")) {
-        records_b = b.without_key(pair.b, "head", kind);
+      const bool heads_a = a.has_key(pair.a, "head"), heads_b = b.has_key(pair.b, "head");
+      if (heads_a && !heads_b) records_a = a.without_key(pair.a, "head", kind);
+      if (heads_b && !heads_a) records_b = b.without_key(pair.b, "head", kind);
+      if (heads_a != heads_b) {
+        const char side = heads_a ? 'a' : 'b';
+        out_.one_sided.push_back(OneSided{kind.name, side, "figures of single heads", 0});
       }
     }
     find_shapes(kind, records_a, records_b);
@@ -210,6 +213,7 @@ void Differ::compare_variant(const KindInfo& kind, const Records& a, const Recor
   if (!matched) return;
   std::vector<std::string> fields_a, fields_b;
   for (size_t i = 0; i < kind.fields.size(); ++i) {
+    if (kind.fields[i].role == FieldRole::key) continue;
     if (in_a[i] && !in_b[i]) fields_a.push_back(kind.fields[i].column);
     if (in_b[i] && !in_a[i]) fields_b.push_back(kind.fields[i].column);
   }
@@ -390,12 +394,18 @@ std::tuple<int, bool, double, double> badness(const Judged& judged) {
         std::max(std::abs(std::atof(metric.a.c_str())), std::abs(std::atof(metric.b.c_str())));
     relative = metric.difference / size;
   }
+  // Where nothing is judged nothing is worse: the answers first, then in order of execution.
+  if (metric.verdict == Verdict::not_comparable) {
+    return {rank(metric.verdict), metric.kind != "readout", 0, 0};
+  }
   return {rank(metric.verdict), judged.is_hash || !sized, -ratio, -relative};
 }
 
 void Differ::conclude() {
+  for (Judged& one : judged_) one.badness = badness(one);
   std::stable_sort(judged_.begin(), judged_.end(), [](const Judged& x, const Judged& y) {
-    return std::tuple(badness(x), x.place) < std::tuple(badness(y), y.place);
+    return std::tie(x.badness, x.metric.kind, x.place) <
+           std::tie(y.badness, y.metric.kind, y.place);
   });
   const Judged* first = nullptr;
   for (const Judged& one : judged_) {
@@ -422,6 +432,13 @@ void Differ::conclude() {
     out_.reason_es = "textos de entrada del mismo nombre tienen otros bytes";
   } else {
     out_.verdict = out_.within_floor > 0 ? Verdict::within_floor : Verdict::identical;
+    if (const int64_t lonely = out_.only_a + out_.only_b; lonely > 0) {
+      const std::string figures = std::to_string(out_.matched), rest = std::to_string(lonely);
+      out_.reason =
+          "in the " + figures + " figures that both have; " + rest + " records have no partner";
+      out_.reason_es =
+          "en las " + figures + " cifras que ambas tienen; " + rest + " registros no tienen par";
+    }
   }
   out_.metrics.reserve(judged_.size());
   for (Judged& one : judged_) out_.metrics.push_back(std::move(one.metric));

@@ -148,7 +148,8 @@ std::string pair_note(const VariantInfo& a, const VariantInfo& b, const Agreemen
   for (const auto& [name, value] : settings(a)) {
     const auto at = settings_b.find(name);
     if (at != settings_b.end() && at->second != value) {
-      parts.push_back(name + ": " + value + " against " + at->second);
+      const auto shown = [](const std::string& text) { return text.empty() ? "(empty)" : text; };
+      parts.push_back(name + ": " + shown(value) + " against " + shown(at->second));
     }
   }
   return "best agreement (" + std::to_string(agree.equal) + " flags equal)" +
@@ -170,12 +171,18 @@ const std::set<std::string>* model_name(const RunInfo& run) {
 std::vector<VariantPair> match_variants(const RunInfo& a, const RunInfo& b) {
   std::vector<VariantPair> out;
   std::set<std::string> left_a, left_b;
+  // A variant without axes is the whole experiment where it is alone. Beside others (figures of a
+  // past report that name no arm) its flags must not contradict.
+  const bool alone = a.variants.size() == 1 && b.variants.size() == 1;
+  const auto same_arm = [&](const VariantInfo& one, const VariantInfo& other) {
+    if (!one.axes.empty()) return one.axes == other.axes;
+    if (!other.axes.empty() || one.name != other.name) return false;
+    return alone || agreement(one, other).contradicting == 0;
+  };
   for (const VariantInfo& variant : b.variants) left_b.insert(variant.name);
   for (const VariantInfo& variant : a.variants) {
     const auto same = std::find_if(b.variants.begin(), b.variants.end(), [&](const VariantInfo& v) {
-      return left_b.contains(v.name) &&
-             (variant.axes.empty() ? v.axes.empty() && v.name == variant.name
-                                   : v.axes == variant.axes);
+      return left_b.contains(v.name) && same_arm(variant, v);
     });
     if (same == b.variants.end()) {
       left_a.insert(variant.name);

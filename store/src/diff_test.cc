@@ -223,6 +223,21 @@ TEST_F(DiffRuns, ArmsAreMatchedByTheirAxes) {
   EXPECT_NE(std::find(whats(found).begin(), whats(found).end(), "variants"), whats(found).end());
 }
 
+TEST_F(DiffRuns, FiguresWithoutAnArmDoNotStandForAnotherArm) {
+  TestRun a, b = clean_run();
+  const auto flag = [](const char* value) {
+    return std::vector<Json>{
+        {{"name", kKernelAxis}, {"value", value}, {"source", "env"}, {"read", true}}};
+  };
+  a.attempts = {clean_attempt(), clean_attempt({{kKernelAxis, "fused"}})};
+  a.attempts[0].flags = flag("manual|fused");
+  b.attempts[0].flags = flag("fused");
+  const Diff found = compare(a, b);
+  ASSERT_EQ(found.variants.size(), 1u);
+  EXPECT_NE(found.variants[0].a.find("fused"), std::string::npos) << found.variants[0].a;
+  EXPECT_NE(found.reason.find("12 records have no partner"), std::string::npos) << found.reason;
+}
+
 TEST_F(DiffRuns, WithoutAnEqualArmTheNearestIsTakenAndSaid) {
   TestRun a = clean_run(), b;
   a.attempts[0].flags = {

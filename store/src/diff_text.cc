@@ -29,6 +29,15 @@ std::string side_line(std::string_view side, const RunSummary& run) {
 
 std::string number_or_dash(double value) { return std::isnan(value) ? "–" : number_text(value); }
 
+// A list of fields that would make the table too wide is cut; JSON has it whole.
+std::string shortened(const std::string& what) {
+  constexpr size_t kWidest = 100;
+  if (what.size() <= kWidest || !what.starts_with("fields ")) return what;
+  const auto commas = std::count(what.begin(), what.end(), ',');
+  return what.substr(0, what.rfind(", ", kWidest)) + ", … (" + std::to_string(commas + 1) +
+         " in all)";
+}
+
 MarkdownTable metric_table(const std::vector<MetricDiff>& metrics, size_t most_rows) {
   MarkdownTable table{{"figure", "where", "A", "B", "\\|A−B\\|", "floor", "verdict"},
                       {Align::left, Align::left, Align::right, Align::right, Align::right,
@@ -125,7 +134,7 @@ std::string to_markdown(const Diff& diff, size_t most_rows) {
                         {}};
     for (const OneSided& one : diff.one_sided) {
       table.rows.push_back({one.side == 'a' ? "A" : "B", escape_markdown(one.kind),
-                            escape_markdown(one.what),
+                            escape_markdown(shortened(one.what)),
                             one.records > 0 ? std::to_string(one.records) : "–"});
     }
     out += to_markdown(table, TableStyle::padded);

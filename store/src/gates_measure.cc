@@ -366,7 +366,7 @@ Result<GateOutcome> measure(const GateInput& input, const Gate& gate) {
   std::string kind_name = gate.kind;
   if (gate.form == Gate::Form::distinct) {
     TRY_ASSIGN(kind_name, common_kind(gate, fields));
-    if (!gate.field.empty()) fields.push_back(gate.field);
+    if (fields.empty()) fields.push_back(gate.field);
   }
   TRY_ASSIGN(const KindInfo* kind, find_kind(input, kind_name));
   if (kind == nullptr) {

@@ -269,6 +269,13 @@ TEST_F(Gates, DistinctAcrossAnAxis) {
   TestRun one = two_arms("00000000000000bb");
   one.attempts[1].records["attn_decode_verify"][7]["kernel_hash"] = "00000000000000aa";
   EXPECT_EQ(judge(one, gate).status, GateStatus::fail);
+  // The same said with kind and field.
+  Gate by_field = gate;
+  by_field.fields.clear();
+  by_field.kind = "attn_decode_verify";
+  by_field.field = "kernel_hash";
+  EXPECT_EQ(judge(one, by_field).status, GateStatus::fail);
+  EXPECT_EQ(judge(two_arms("00000000000000bb"), by_field).status, GateStatus::pass);
   // A single arm shows nothing.
   TestRun single = two_arms("00000000000000bb");
   single.attempts.pop_back();

@@ -8,7 +8,7 @@ namespace greta::store {
 
 namespace {
 
-constexpr size_t kWorstFigures = 10;
+constexpr size_t kWorstFigures = 20;
 
 std::string verdict_words(const Diff& diff, Language language) {
   std::string words = "**" + std::string(to_string(diff.verdict)) + "**";

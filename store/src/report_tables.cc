@@ -20,8 +20,12 @@ class Sections {
   ReportColumn key(Label id, const std::string& sql, Align align = Align::left) const {
     return ReportColumn{text(id), sql, align};
   }
-  // variant, repeat and phase where the run has more than one of them.
+  // variant and phase where the run has more than one of them.
   std::vector<ReportColumn> arm_columns(const KindInfo& kind) const;
+  // A table over `rows` (a subquery or view with a column `repeat`), where equal repeats are one
+  // row that names them.
+  Result<> table_of_repeats(std::vector<ReportColumn> columns, const std::string& rows,
+                            const std::string& order, const std::string& above = "");
   Result<std::vector<std::string>> prompts(const KindInfo& kind) const;
 
   Result<> kernels();
@@ -71,9 +75,21 @@ const KindInfo* Sections::kind(std::string_view name) const {
 std::vector<ReportColumn> Sections::arm_columns(const KindInfo& kind) const {
   std::vector<ReportColumn> out;
   if (out_.run().variants.size() > 1) out.push_back(key(Label::variant, "variant"));
-  if (several_repeats_) out.push_back(key(Label::repeat, "repeat", Align::right));
   if (several_phases_.contains(kind.name)) out.push_back(key(Label::phase, "phase"));
   return out;
+}
+
+Result<> Sections::table_of_repeats(std::vector<ReportColumn> columns, const std::string& rows,
+                                    const std::string& order, const std::string& above) {
+  std::string rest = " FROM " + rows;
+  if (several_repeats_) {
+    std::vector<std::string> others;
+    for (const ReportColumn& column : columns) others.push_back(column.sql);
+    rest += " GROUP BY " + joined(others, ", ");
+    columns.push_back(key(Label::repeats, "group_concat(DISTINCT repeat)"));
+  }
+  TRY(out_.table(columns, rest + " ORDER BY " + order, above));
+  return {};
 }
 
 Result<std::vector<std::string>> Sections::prompts(const KindInfo& kind) const {
@@ -87,7 +103,7 @@ Result<std::vector<std::string>> Sections::prompts(const KindInfo& kind) const {
 }
 
 std::string order_of(const KindInfo& kind) {
-  std::string order = " ORDER BY variant, repeat";
+  std::string order = "variant";
   for (const std::string column : {"step", "phase", "layer", "head"}) {
     if (kind.find(column) != nullptr) order += ", " + column;
   }
@@ -160,9 +176,8 @@ Result<> Sections::shadow() {
     for (const std::string name : {"mfma_kernel_hash", "valu_kernel_hash"}) {
       if (arms->find(name) != nullptr) columns.push_back(field_column(name, Align::left));
     }
-    TRY(out_.table(columns,
-                   " FROM mfma_vs_valu WHERE prompt = " + quoted_text(id) + order_of(*arms),
-                   "**" + escape_markdown(id) + "**"));
+    TRY(table_of_repeats(columns, "mfma_vs_valu WHERE prompt = " + quoted_text(id), order_of(*arms),
+                         "**" + escape_markdown(id) + "**"));
   }
   return {};
 }
@@ -187,11 +202,10 @@ Result<> Sections::attention() {
     columns.push_back({"bound", "bound"});
     columns.push_back(key(Label::worst_head, "head", Align::right));
     columns.push_back(truth_column("kv_invariant_ok", "layer_kv_ok"));
-    TRY(out_.table(columns,
-                   " FROM (SELECT " + inner +
-                       " FROM attn_decode_verify WHERE prompt = " + quoted_text(id) +
-                       ") WHERE place = 1" + " ORDER BY variant, repeat, step, phase, layer",
-                   "**" + escape_markdown(id) + "**"));
+    TRY(table_of_repeats(columns,
+                         "(SELECT " + inner + " FROM attn_decode_verify WHERE prompt = " +
+                             quoted_text(id) + ") WHERE place = 1",
+                         "variant, step, phase, layer", "**" + escape_markdown(id) + "**"));
   }
   return {};
 }
@@ -206,23 +220,24 @@ Result<> Sections::readout() {
   out_.heading(3, "C — " + text(Label::readout_heading));
   std::vector<ReportColumn> columns;
   if (out_.run().variants.size() > 1) columns.push_back(key(Label::variant, "variant"));
-  if (several_repeats_) columns.push_back(key(Label::repeat, "repeat", Align::right));
   columns.push_back(key(Label::prompt, "prompt"));
   struct Pivot {
     const char* header;
     const char* field;
     Align align;
   };
+  std::string inner = "SELECT variant, prompt, repeat, min(record) AS first";
   for (const Pivot& pivot :
        {Pivot{"top1", "top1_id", Align::right}, Pivot{"text", "top1_text", Align::left},
         Pivot{"gap", "gap", Align::right}, Pivot{"entropy", "entropy", Align::right}}) {
-    if (readout->find(pivot.field) == nullptr) continue;
     for (const std::string phase : {"prefill_last", "decode0"}) {
-      columns.push_back({phase + "_" + pivot.header, at_phase(phase, pivot.field), pivot.align});
+      const std::string name = phase + "_" + pivot.header;
+      inner += ", " + at_phase(phase, pivot.field) + " AS " + name;
+      columns.push_back({name, name, pivot.align});
     }
   }
-  TRY(out_.table(columns,
-                 " FROM readout GROUP BY variant, prompt, repeat ORDER BY variant, min(record)"));
+  TRY(table_of_repeats(columns, "(" + inner + " FROM readout GROUP BY variant, prompt, repeat)",
+                       "variant, first"));
 
   TRY_ASSIGN(const Table more, select(out_.store(), out_.run().id,
                                       "SELECT 1 FROM readout WHERE phase NOT IN"
@@ -232,34 +247,28 @@ Result<> Sections::readout() {
   steps.insert(steps.end() - (several_phases_.contains("readout") ? 1 : 0),
                key(Label::prompt, "prompt"));
   for (const std::string name : {"top1_id", "top1_text", "gap", "entropy"}) {
-    if (readout->find(name) != nullptr) {
-      steps.push_back(field_column(name, name == "top1_text" ? Align::left : Align::right));
-    }
+    steps.push_back(field_column(name, name == "top1_text" ? Align::left : Align::right));
   }
-  TRY(out_.table(steps, " FROM readout ORDER BY variant, prompt, repeat, step, phase"));
-  return {};
+  return table_of_repeats(steps, "readout", "variant, prompt, step, phase");
 }
 
 Result<> Sections::consistency() {
-  const KindInfo* kind_info = kind("prefill_decode_consistency");
-  if (kind_info == nullptr) return {};
+  if (kind("prefill_decode_consistency") == nullptr) return {};
   out_.heading(4, text(Label::consistency_heading));
   std::vector<ReportColumn> columns;
   if (out_.run().variants.size() > 1) columns.push_back(key(Label::variant, "variant"));
-  if (several_repeats_) columns.push_back(key(Label::repeat, "repeat", Align::right));
   columns.push_back(key(Label::prompt, "prompt"));
-  columns.push_back(key(Label::positions, "count(*)", Align::right));
+  columns.push_back(key(Label::positions, "positions", Align::right));
+  std::string inner = "SELECT variant, prompt, repeat, min(record) AS first, count(*) AS positions";
   for (const std::string name : {"rel_l2", "bound", "max_diff", "kl"}) {
-    if (kind_info->find(name) != nullptr)
-      columns.push_back({"max(" + name + ")", "max(" + name + ")"});
+    inner += ", max(" + name + ") AS " + name;
+    columns.push_back({"max(" + name + ")", name});
   }
-  if (kind_info->find("top1_equal") != nullptr) {
-    columns.push_back(truth_column("top1_equal", "min(top1_equal)"));
-  }
-  TRY(out_.table(columns,
-                 " FROM prefill_decode_consistency GROUP BY variant, prompt, repeat"
-                 " ORDER BY variant, min(record)"));
-  return {};
+  inner += ", min(top1_equal) AS top1_equal";
+  columns.push_back(truth_column("top1_equal", "top1_equal"));
+  return table_of_repeats(
+      columns, "(" + inner + " FROM prefill_decode_consistency GROUP BY variant, prompt, repeat)",
+      "variant, first");
 }
 
 Result<> Sections::answers() {
@@ -267,14 +276,12 @@ Result<> Sections::answers() {
   out_.heading(4, text(Label::answers_heading));
   std::vector<ReportColumn> columns;
   if (out_.run().variants.size() > 1) columns.push_back(key(Label::variant, "variant"));
-  if (several_repeats_) columns.push_back(key(Label::repeat, "repeat", Align::right));
   columns.push_back(key(Label::prompt, "prompt"));
   columns.push_back({"prompt_tokens", "prompt_tokens"});
   columns.push_back({"generated_tokens", "generated_tokens"});
   columns.push_back(key(Label::stop_reason, "stop_reason"));
   columns.push_back(key(Label::text, "text"));
-  TRY(out_.table(columns, " FROM request_end ORDER BY variant, record"));
-  return {};
+  return table_of_repeats(columns, "request_end", "variant, record");
 }
 
 // What no table above shows: every figure of a past report; of a run of ours, how much there is.

@@ -160,6 +160,18 @@ TEST_F(Reports, DataCannotBreakATable) {
   }
 }
 
+TEST_F(Reports, EqualRepeatsAreOneRow) {
+  TestRun run = clean_run();
+  run.attempts.push_back(clean_attempt({}, 1));
+  run.attempts[1].records["readout"][0]["gap"] = 0.5625;  // 0.5 in repeat 0
+  const int64_t id = add(run);
+  const std::string text = write(id, Language::en);
+  EXPECT_NE(text.find("| 0.5 | 0.625 | 3 | 3.125 | 0 |"), std::string::npos) << text;
+  EXPECT_NE(text.find("| 0.5625 | 0.625 | 3 | 3.125 | 1 |"), std::string::npos) << text;
+  EXPECT_NE(text.find("| 0.75 | 0.875 | 3.25 | 3.375 | 0,1 |"), std::string::npos) << text;
+  check_tables(text, id, 8);
+}
+
 TEST_F(Reports, ProseComesOnlyFromTheSpec) {
   const int64_t run = add(clean_run());
   const std::string text = write(run, Language::en);
