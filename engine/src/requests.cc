@@ -67,6 +67,11 @@ class LineReader {
   }
 
  private:
+  static int byte_of(const Json::exception& e) {
+    const auto* syntax = dynamic_cast<const Json::parse_error*>(&e);
+    return syntax == nullptr ? 0 : static_cast<int>(syntax->byte);
+  }
+
   // nlohmann's exceptions end here; it would keep the last of two equal keys without a word.
   Result<Json> parse(std::string_view text) const {
     std::set<std::string> keys;
@@ -83,12 +88,14 @@ class LineReader {
       if (!repeated.empty())
         return error("the key `" + printable(repeated) + "` stands there twice");
       return object;
-    } catch (const Json::parse_error& e) {
+    } catch (const Json::exception& e) {  // no JSON, or a number that no double holds
       std::string what = e.what();
-      if (const size_t place = what.find("syntax error"); place != std::string::npos) {
-        what = what.substr(place);
+      // Without nlohmann's own prefix and count of lines, which sees one line only.
+      for (const char* start : {"] ", "syntax error"}) {
+        const size_t place = what.find(start);
+        if (place != std::string::npos) what = what.substr(place + (*start == ']' ? 2 : 0));
       }
-      return error("no JSON: " + printable(what, 160), static_cast<int>(e.byte));
+      return error("no JSON: " + printable(what, 160), byte_of(e));
     }
   }
 

@@ -47,6 +47,7 @@ TEST(Requests, EveryBadLineIsNamed) {
        "r.jsonl:1: the key `text` stands there twice"},
       {"{\"id\":\"a\",\"text\":\"x\"}\n{\"id\":\"a\",\"text\":\"y\"}",
        "r.jsonl:2: the id `a` stands on line 1 already"},
+      {"{\"id\":\"a\",\"tokens\":[1e999]}", "r.jsonl:1: no JSON: number overflow parsing '1e999'"},
       {"{\"id\":\"a\",\"text\":\"\xff\"}", "r.jsonl:1:19: these bytes are no UTF-8"},
   };
   for (const auto& [text, message] : cases) {
