@@ -1,7 +1,8 @@
 // libFuzzer entry: any bytes as a spec, a prompt library and an adapter. Nothing may crash, hang or
 // allocate without bound; every refusal must have a message.
 //
-//   cmake -B build/fuzz -G Ninja -DCMAKE_CXX_COMPILER=clang++ -DGRETA_ENGINE=OFF -DGRETA_TESTS=OFF \
+//   cmake -B build/fuzz -G Ninja -DCMAKE_CXX_COMPILER=clang++ -DGRETA_ENGINE=OFF -DGRETA_TESTS=OFF
+//   \
 //       -DGRETA_FUZZ=ON -DGRETA_SANITIZE=fuzzer-no-link,address,undefined
 //   cmake --build build/fuzz --target spec_fuzz
 //   build/fuzz/bin/spec_fuzz -max_len=4096 -max_total_time=60 -dict=runner/fuzz/spec.dict FOLDER

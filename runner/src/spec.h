@@ -19,33 +19,34 @@ struct Place {  // where a value stood, for later messages
 
 struct Prompt {
   std::string id;
-  std::optional<std::string> text;            // exactly these bytes; or …
-  std::optional<std::vector<int64_t>> tokens; // … these ids
-  std::string sha256;                         // of the text, or of the ids as JSON
+  std::optional<std::string> text;             // exactly these bytes; or …
+  std::optional<std::vector<int64_t>> tokens;  // … these ids
+  std::string sha256;                          // of the text, or of the ids as JSON
   Place place;
 };
 
 // How to talk to an engine. `greta` is the built-in one: the contract of design.md §5.
 struct Adapter {
   std::string name = "greta";
-  std::filesystem::path file;                 // "" for the built-in
-  std::vector<std::string> argv;              // template: {engine} {model} {requests} {out} {threads} …
+  std::filesystem::path file;     // "" for the built-in
+  std::vector<std::string> argv;  // template: {engine} {model} {requests} {out} {threads} …
   std::map<std::string, std::string> env;
   struct OutputRule {
-    std::string glob;                         // "*.jsonl" below the output folder, or "stdout"
-    std::string kind;                         // record kind for lines that carry no `event`; "" keeps theirs
+    std::string glob;  // "*.jsonl" below the output folder, or "stdout"
+    std::string kind;  // record kind for lines that carry no `event`; "" keeps theirs
   };
   std::vector<OutputRule> outputs;
-  std::map<std::string, std::vector<std::string>> flags;  // static flag table: name → choices (empty: any)
-  bool any_flags = false;                     // the adapter passes any flag
-  std::string request_mode = "file";          // file: {requests} serves many; one: a process a prompt
-  std::string sha256;                         // of the adapter file: part of the identity
+  std::map<std::string, std::vector<std::string>>
+      flags;                          // static flag table: name → choices (empty: any)
+  bool any_flags = false;             // the adapter passes any flag
+  std::string request_mode = "file";  // file: {requests} serves many; one: a process a prompt
+  std::string sha256;                 // of the adapter file: part of the identity
 };
 
 struct EngineSpec {
-  std::string repo = ".";                     // path or git URL
+  std::string repo = ".";  // path or git URL
   std::string commit = "worktree";
-  std::string image = "docker/rocm";          // folder with a Dockerfile, or name@sha256:…
+  std::string image = "docker/rocm";  // folder with a Dockerfile, or name@sha256:…
   std::vector<std::string> build = {"ci/build-engine", "engine"};
   std::string artifact = "build/engine/bin/greta-infer";
   std::optional<std::filesystem::path> binary;  // a ready program: nothing is built
@@ -63,36 +64,36 @@ struct Limits {
   double timeout_s = 600;
   int64_t memory_bytes = int64_t{8} << 30;
   int64_t pids = 256;
-  int64_t output_bytes = int64_t{4} << 30;    // what an attempt may write in all
+  int64_t output_bytes = int64_t{4} << 30;  // what an attempt may write in all
 };
 
 enum class Isolation { process, request };
 
 struct Spec {
-  std::filesystem::path file;                 // absolute
-  std::filesystem::path root;                 // the folder that relative engine paths start from
-  std::string text;                           // as read, extends not merged
+  std::filesystem::path file;  // absolute
+  std::filesystem::path root;  // the folder that relative engine paths start from
+  std::string text;            // as read, extends not merged
   std::string milestone;
   std::string title_json = "{}", prose_json = "{}";
   std::vector<std::string> baseline;
   EngineSpec engine;
-  std::filesystem::path model_file;           // resolved, or as written where it does not exist
-  std::string model_sha256;                   // "" when the spec pins none
+  std::filesystem::path model_file;  // resolved, or as written where it does not exist
+  std::string model_sha256;          // "" when the spec pins none
   Place model_place;
   bool has_model = false;
   std::vector<std::filesystem::path> model_tried;  // every place looked at, in order
   std::vector<Prompt> prompts;
   DecodeSettings decode;
   Isolation isolation = Isolation::process;
-  std::map<std::string, std::string> flags;   // GRETA_* for every variant
+  std::map<std::string, std::string> flags;  // GRETA_* for every variant
   std::map<std::string, Place> flag_places;
-  std::map<std::string, std::string> env;     // declared environment of the engine, not flags
+  std::map<std::string, std::string> env;  // declared environment of the engine, not flags
   std::vector<std::pair<std::string, std::vector<std::string>>> matrix;  // axes in file order
   std::vector<std::map<std::string, std::string>> include, exclude;
   int64_t repeat = 1;
   Limits limits;
   std::vector<store::Gate> expect;
-  std::vector<std::string> warnings;          // "file:line:col: …", in file order
+  std::vector<std::string> warnings;  // "file:line:col: …", in file order
   // Where the rest stood, by path: "milestone", "matrix.GRETA_X", "matrix.GRETA_X[1]" (its second
   // value), "include[0]", "exclude[0]", "decode.backend", "engine.image", …
   std::map<std::string, Place> places;
@@ -100,15 +101,15 @@ struct Spec {
 
 struct LoadOptions {
   std::map<std::string, std::string> vars = {};  // --var NAME=VALUE: override what `vars:` declares
-  // Where to look for a greta source tree when the spec does not stand in one: the current folder and
-  // the running program, unless a test says otherwise.
+  // Where to look for a greta source tree when the spec does not stand in one: the current folder
+  // and the running program, unless a test says otherwise.
   std::filesystem::path working_folder = {}, program = {};
 };
 
-// Reads the spec with everything it extends, and resolves prompts (prompts.yaml beside the spec, else
-// in the repository's experiments/), adapter file and model path. Does not touch the engine. Of
-// several mistakes all are reported (up to 20): the Error has the place of the first, its message a
-// further line for each other one.
+// Reads the spec with everything it extends, and resolves prompts (prompts.yaml beside the spec,
+// else in the repository's experiments/), adapter file and model path. Does not touch the engine.
+// Of several mistakes all are reported (up to 20): the Error has the place of the first, its
+// message a further line for each other one.
 Result<Spec> load_spec(const std::filesystem::path& file, const LoadOptions& options = {});
 
 }  // namespace greta::runner

@@ -3,11 +3,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <sstream>
 
 #include "adapter.h"
 #include "contract/text.h"
+#include "environment.h"
 #include "spec_reader.h"
 
 namespace greta::runner {
@@ -54,9 +54,8 @@ void read_binary(const YamlNode& node, Spec& spec, Problems& problems) {
   std::vector<fs::path> candidates;
   add_candidate(candidates, folder_of(node) / *name);
   add_candidate(candidates, spec.root / *name);
-  const char* path_variable = std::getenv("PATH");
-  if (name->find('/') == std::string::npos && path_variable != nullptr) {
-    std::istringstream folders(path_variable);
+  if (name->find('/') == std::string::npos) {
+    std::istringstream folders(search_path());
     for (std::string folder; std::getline(folders, folder, ':');) {
       if (!folder.empty()) add_candidate(candidates, fs::path(folder) / *name);
     }

@@ -45,7 +45,7 @@ std::string describe(const YamlNode& node);
 
 inline constexpr size_t kMostYamlBytes = size_t{1} << 20;
 inline constexpr size_t kMostYamlNodes = 50'000;  // each counted once for every level above it
-inline constexpr size_t kMostYamlKeys = 10'000;    // in one map
+inline constexpr size_t kMostYamlKeys = 10'000;   // in one map
 inline constexpr size_t kMostYamlDepth = 32;
 
 }  // namespace greta::runner
