@@ -66,6 +66,12 @@ Result<> load_variants(Database& db, RunInfo& info) {
       if (!flags.is_null(3)) use.read = flags.integer(3) != 0;
       variant.flags[flags.string(0)] = use;
     }
+    // The arms of a past report share one list of flags; an axis says which value is this arm's.
+    for (const auto& [axis, value] : variant.axes) {
+      if (const auto flag = variant.flags.find(axis); flag != variant.flags.end()) {
+        flag->second.value = value;
+      }
+    }
     variant.name = std::move(name);
     info.variants.push_back(std::move(variant));
   }

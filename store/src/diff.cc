@@ -43,6 +43,13 @@ struct Judged {
   std::tuple<int, bool, double, double> badness = {};
 };
 
+std::string figure_text(const FieldInfo& field, const Value& value) {
+  if (field.type == "boolean" && value.type == Value::Type::integer) {
+    return value.integer == 0 ? "false" : "true";
+  }
+  return value_text(value);
+}
+
 class Differ {
  public:
   Differ(Store& store, const RunInfo& a, const RunInfo& b) : store_(store), a_(a), b_(b) {}
@@ -93,9 +100,11 @@ Result<Diff> Differ::run() {
   out_.variants = match_variants(a_, b_);
   out_.confounders = confounders(a_, b_, out_.variants);
   incomparable_ = other_model(a_, b_);
-  floors_.same_order = is_all(a_.environment, "numerics", "strict") &&
-                       is_all(b_.environment, "numerics", "strict") &&
-                       equal_known(a_, b_, "backend") && equal_known(a_, b_, "isa");
+  floors_.same_order =
+      is_all(a_.environment, "numerics", "strict") &&
+      is_all(b_.environment, "numerics", "strict") && equal_known(a_, b_, "backend") &&
+      equal_known(a_, b_, "isa") &&
+      (!a_.environment.contains("effective.backend") || equal_known(a_, b_, "effective.backend"));
   floors_.a_printed = a_.provenance == "recorded";
   floors_.b_printed = b_.provenance == "recorded";
   TRY_ASSIGN(const auto kinds, load_kinds(store_));
@@ -246,8 +255,8 @@ void Differ::compare_record(const KindInfo& kind, const DiffRecord& a, const Dif
     if (out_.variants.size() > 1 || !pair.same) {
       metric.key = "variant=" + pair.a + (metric.key.empty() ? "" : ", ") + metric.key;
     }
-    metric.a = value_text(values_a[i]);
-    metric.b = value_text(values_b[i]);
+    metric.a = figure_text(field, values_a[i]);
+    metric.b = figure_text(field, values_b[i]);
     metric.difference = is_number(values_a[i]) && is_number(values_b[i])
                             ? std::abs(to_double(values_a[i]) - to_double(values_b[i]))
                             : std::numeric_limits<double>::quiet_NaN();

@@ -276,8 +276,8 @@ TEST_F(DiffRuns, FiguresOfALayerMeetThoseOfItsHeads) {
   // One head's failed invariant is the layer's.
   const MetricDiff* ok = find(found, "attn_decode_verify", "kv_invariant_ok", "prompt=p1");
   ASSERT_NE(ok, nullptr);
-  EXPECT_EQ(ok->a, "1");
-  EXPECT_EQ(ok->b, "0");
+  EXPECT_EQ(ok->a, "true");
+  EXPECT_EQ(ok->b, "false");
   // Layer 31 there is not layer 1 here.
   EXPECT_EQ(found.only_a, 2);
   EXPECT_EQ(found.only_b, 2);

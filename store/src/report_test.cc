@@ -1,5 +1,6 @@
 #include "store/report.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <regex>
@@ -141,7 +142,11 @@ TEST_F(Reports, LookLikeTheGoldenFiles) {
       std::filesystem::create_directories(golden.parent_path());
       std::ofstream(golden, std::ios::binary) << text;
     }
-    EXPECT_EQ(text, read(golden)) << "GRETA_UPDATE_GOLDENS=1 rewrites " << golden;
+    const auto lines = lines_of(text), kept = lines_of(read(golden));
+    const auto [line, other] = std::mismatch(lines.begin(), lines.end(), kept.begin(), kept.end());
+    EXPECT_TRUE(line == lines.end() && other == kept.end())
+        << golden << ":" << line - lines.begin() + 1 << ": "
+        << (line == lines.end() ? "(missing)" : *line) << "\n(GRETA_UPDATE_GOLDENS=1 rewrites it)";
   }
 }
 
