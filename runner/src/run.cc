@@ -16,6 +16,7 @@
 #include "recover.h"
 #include "run_cells.h"
 #include "spec_flags.h"
+#include "spec_root.h"
 #include "store/report.h"
 #include "summary.h"
 
@@ -231,9 +232,7 @@ class Run {
     const fs::path report = layout_.reports() / (name_ + ".md");
     TRY_ASSIGN(const std::string text, store::markdown_report(store_, id, store::Language::both));
     TRY(write_file(report, text));
-    std::error_code error;
-    const fs::path shown = fs::proximate(report, error);
-    print("report " + (error ? report : shown).string() + "\n");
+    print("report " + shown_path(report) + "\n");
     std::fflush(stdout);
     const bool complete = code == 0 || code == static_cast<int>(Exit::diverged) ||
                           code == static_cast<int>(Exit::not_measured);
