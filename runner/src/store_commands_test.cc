@@ -131,8 +131,7 @@ TEST_F(StoreCommands, QueryInEveryFormat) {
   EXPECT_EQ(ask(""),
             "prompt  layer  attn_out_mae\n──────  ─────  ────────────\n"
             "p4_sys     31     0.0419899\np5_ba      31     0.0438694\n");
-  EXPECT_EQ(ask("--csv"),
-            "prompt,layer,attn_out_mae\r\np4_sys,31,0.0419899\r\np5_ba,31,0.0438694\r\n");
+  EXPECT_EQ(ask("--csv"), "prompt,layer,attn_out_mae\np4_sys,31,0.0419899\np5_ba,31,0.0438694\n");
   EXPECT_EQ(ask("--md"),
             "| prompt | layer | attn_out_mae |\n| --- | --- | --- |\n| p4_sys | 31 | 0.0419899 |\n"
             "| p5_ba | 31 | 0.0438694 |\n");
@@ -166,7 +165,7 @@ TEST_F(StoreCommands, MistakesAreNamed) {
 TEST_F(StoreCommands, TheLatestStandsInUntilOneIsAccepted) {
   const std::string run = executed_run();
   const Answer before = greta({"query", "SELECT top1_id FROM readout", "--run", "B3.21", "--csv"});
-  EXPECT_EQ(before.out, "top1_id\r\n7\r\n");
+  EXPECT_EQ(before.out, "top1_id\n7\n");
   EXPECT_NE(before.err.find("no accepted run"), std::string::npos) << before.err;
   EXPECT_EQ(greta({"accept", "B3.21"}).exit_code, 0);
   EXPECT_EQ(greta({"query", "SELECT 1", "--run", "B3.21"}).err, "");

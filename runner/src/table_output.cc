@@ -104,7 +104,7 @@ class CsvWriter : public TableWriter {
   bool columns(const std::vector<std::string>& names) override {
     std::string out;
     for (const std::string& name : names) out += (out.empty() ? "" : ",") + quoted(name);
-    return write_(out + "\r\n");
+    return write_(out + "\n");
   }
   bool row(const std::vector<Value>& values) override {
     std::string out;
@@ -112,13 +112,13 @@ class CsvWriter : public TableWriter {
       if (i > 0) out += ',';
       if (values[i].type != Value::Type::null) out += quoted(to_text(values[i]));
     }
-    return write_(out + "\r\n");
+    return write_(out + "\n");
   }
   bool finish() override { return true; }
 
  private:
   static std::string quoted(const std::string& text) {
-    if (!text.empty() && text.find_first_of(",\"\r\n") == std::string::npos) return text;
+    if (!text.empty() && text.find_first_of(",\"\n") == std::string::npos) return text;
     std::string out = "\"";
     for (const char c : text) out += c == '"' ? std::string("\"\"") : std::string(1, c);
     return out + '"';

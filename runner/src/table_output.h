@@ -14,7 +14,7 @@ namespace greta::runner {
 
 enum class TableFormat {
   text,      // aligned columns, a header, NULL empty
-  csv,       // RFC 4180; NULL empty, an empty text ""
+  csv,       // quoted as in RFC 4180, lines end in \n; NULL empty, an empty text ""
   markdown,  // a pipe table
   json,      // a list of objects
   jsonl,     // one object a line

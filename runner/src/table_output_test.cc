@@ -41,7 +41,7 @@ TEST(TableOutput, TextKeepsTerminalsSafe) {
 
 TEST(TableOutput, Csv) {
   EXPECT_EQ(table_text(sample(), TableFormat::csv),
-            "name,x,x\r\n\"a|b, \"\"c\"\"\n\",0.1,7\r\né,1e-300,\r\n\"\",-Infinity,-12\r\n");
+            "name,x,x\n\"a|b, \"\"c\"\"\n\",0.1,7\né,1e-300,\n\"\",-Infinity,-12\n");
 }
 
 TEST(TableOutput, Markdown) {

@@ -44,8 +44,9 @@ YamlNode parse_yaml(std::string_view text, const std::string& file, Problems& pr
 std::string describe(const YamlNode& node);
 
 inline constexpr size_t kMostYamlBytes = size_t{1} << 20;
-inline constexpr size_t kMostYamlNodes = 50'000;  // each counted once for every level above it
-inline constexpr size_t kMostYamlKeys = 10'000;   // in one map
+// Each counted once for every level above it; one for every two bytes in a file longer than that.
+inline constexpr size_t kMostYamlNodes = 50'000;
+inline constexpr size_t kMostYamlKeys = 10'000;  // in one map
 inline constexpr size_t kMostYamlDepth = 32;
 
 }  // namespace greta::runner

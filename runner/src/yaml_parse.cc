@@ -93,7 +93,8 @@ class Source {
 
 class Builder : public YAML::EventHandler {
  public:
-  Builder(const Source& source, Problems& problems) : source_(source), problems_(problems) {}
+  Builder(const Source& source, Problems& problems, size_t most_nodes)
+      : source_(source), problems_(problems), most_nodes_(most_nodes) {}
 
   int documents() const { return documents_; }
   YamlNode take() { return std::move(root_); }
@@ -205,7 +206,7 @@ class Builder : public YAML::EventHandler {
 
   void charge(const YamlNode& node, const Place& place) {
     cost(node, nodes_, bytes_);
-    if (nodes_ > kMostYamlNodes || bytes_ > kMostYamlBytes * 16) {
+    if (nodes_ > most_nodes_ || bytes_ > kMostYamlBytes * 16) {
       throw Stop{place, "the file holds too much (aliases that repeat each other?)"};
     }
   }
@@ -273,6 +274,7 @@ class Builder : public YAML::EventHandler {
   const Source& source_;
   Problems& problems_;
   int documents_ = 0;
+  size_t most_nodes_;
   size_t nodes_ = 0, bytes_ = 0;
   std::vector<Frame> stack_;
   std::map<YAML::anchor_t, YamlNode> anchors_;
@@ -325,7 +327,8 @@ YamlNode parse_yaml(std::string_view text, const std::string& file, Problems& pr
   }
   const Source source(text, file);
   if (!check_bytes(text, source, problems)) return {};
-  Builder builder(source, problems);
+  // A long file may hold more: what it says once costs a few nodes a line.
+  Builder builder(source, problems, std::max(kMostYamlNodes, text.size() / 2));
   try {
     // With a last line break yaml-cpp treats a quote that is never closed in one way, ours to find.
     std::istringstream stream(std::string(text) + "\n");

@@ -145,6 +145,23 @@ TEST_F(IngestLimits, WideKindsKeepTheRestInExtra) {
             std::to_string(kMaxColumns + 1));
 }
 
+TEST_F(IngestLimits, ADescriptionMayBeWiderThanATable) {
+  nlohmann::ordered_json fields = nlohmann::ordered_json::array(), line;
+  for (int i = 0; i < 2500; ++i) {
+    fields.push_back({{"name", "f" + std::to_string(i)}, {"type", "integer"}});
+    line["f" + std::to_string(i)] = i;
+  }
+  const nlohmann::ordered_json description = {
+      {"records", {{"version", 1}, {"kinds", {{"wide", {{"doc", ""}, {"fields", fields}}}}}}}};
+  TestBundle bundle;
+  bundle.files["describe.json"] = {.bytes = description.dump(), .role = "describe"};
+  bundle.files["out/wide.jsonl"] = {.bytes = line.dump() + "\n"};
+  import(bundle);
+  EXPECT_EQ(ask("SELECT f0, f1499, json_extract(extra, '$.f1500'), json_extract(extra, '$.f2499')"
+                " FROM wide"),
+            "0|1499|1500|2499");
+}
+
 TEST_F(IngestLimits, TooManyKindsShareOne) {
   std::string lines;
   for (int i = 0; i < kMaxUndescribedKinds + 20; ++i)

@@ -166,6 +166,7 @@ Result<> TypedTables::load(Kind& kind) {
 
 Result<> TypedTables::describe(Kind& kind, const greta::Kind& description) {
   for (const Field& field : description.fields) {
+    if (kind.columns.size() >= kMaxDescribedColumns) break;  // the others' values go into `extra`
     const auto type = static_cast<ColumnType>(field.type);
     int64_t versions = 0;
     bool known = false;

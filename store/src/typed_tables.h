@@ -20,6 +20,8 @@
 namespace greta::store {
 
 inline constexpr size_t kMaxColumns = 400;  // a kind's; what comes later goes into `extra`
+inline constexpr size_t kMaxDescribedColumns =
+    1500;  // the same for described ones: SQLite ends at 2000
 inline constexpr int64_t kMaxUndescribedKinds = 1000;  // a store's; later ones share `other_kinds`
 
 struct Column {

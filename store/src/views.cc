@@ -68,7 +68,8 @@ constexpr View kViews[] = {
     {"prompts", "m.run = ?",
      RUN_AND_BUNDLE " e.id, e.sha256, e.text FROM main.bundle_prompt e" BUNDLE_OF_RUN},
     {"records", "x.request IN (SELECT request FROM main.member WHERE run = ?)",
-     "SELECT x.id AS record, b.hash AS bundle, f.name AS file, x.line, x.byte_offset, x.length,"
+     "SELECT x.id AS record, b.hash AS bundle, b.milestone, f.name AS file, x.line, x.byte_offset, "
+     "x.length,"
      " k.name AS kind, nullif(q.name, '') AS request,"
      " CASE x.state WHEN 0 THEN 'ok' WHEN 1 THEN 'duplicate_keys' WHEN 2 THEN 'nonstandard'"
      " WHEN 3 THEN 'blank' WHEN 4 THEN 'torn' ELSE 'invalid' END AS state"
