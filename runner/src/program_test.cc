@@ -159,7 +159,8 @@ TEST_F(Program, JsonIsOneObjectALineAndTheStoreMayBeNamedAnywhere) {
     const size_t at = line.find("\"event\":\"") + 9;
     kinds += line.substr(at, line.find('"', at) - at) + " ";
   }
-  EXPECT_EQ(kinds, "run_started attempt_started cell cell attempt_finished gate run_finished ");
+  EXPECT_EQ(kinds,
+            "run_started attempt_started cell cell attempt_finished gate lint run_finished ");
   EXPECT_TRUE(fs::exists(folder_ / "x.sqlite.files/bundles"));
 }
 

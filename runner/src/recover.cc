@@ -42,10 +42,14 @@ Result<> take_in_bundles(store::Store& store, const Layout& layout, Recovered& o
     for (const auto& folder : folders_in(shelf)) {
       const std::string name = folder.filename().string();
       if (!is_bundle_name(name) || used.contains(name)) continue;
+      if (!known.contains(name)) {
+        if (const auto taken = store.ingest_bundle(folder); !taken) {
+          out.problems.push_back(taken.error().str());
+          continue;
+        }
+        ++out.bundles;
+      }
       unused.push_back(folder);
-      if (known.contains(name)) continue;
-      TRY(store.ingest_bundle(folder));
-      ++out.bundles;
     }
   }
   if (unused.empty()) return {};

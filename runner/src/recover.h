@@ -5,6 +5,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "contract/result.h"
 #include "executor.h"
@@ -21,6 +22,8 @@ struct Recovered {
   int runs = 0;  // marked interrupted
   // Ok cells of bundles that no run refers to: their greta died between sealing and its next line.
   std::map<std::string, store::CachedCell> cells;
+  // Bundles that the store would not take (a damaged disk, another hand): left where they are.
+  std::vector<std::string> problems;
   bool anything() const { return bundles + leftovers + processes + containers + runs > 0; }
 };
 

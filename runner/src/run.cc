@@ -17,6 +17,7 @@
 #include "run_cells.h"
 #include "spec_flags.h"
 #include "spec_root.h"
+#include "store/diff.h"
 #include "store/report.h"
 #include "summary.h"
 
@@ -110,6 +111,9 @@ store::RunStart run_start(const Prepared& p) {
 }
 
 void say_recovered(const Recovered& found, Progress& progress) {
+  for (const auto& problem : found.problems) {
+    progress.say("warning: a bundle is not in the store: " + problem);
+  }
   if (!found.anything()) return;
   std::string line = "recovered from a greta that was killed:";
   const auto add = [&line](int count, const char* what) {
@@ -197,9 +201,10 @@ class Run {
 
   Result<int> interrupted(const CellsDone& cells) {
     TRY(store_.finish_run(name_, store::RunStatus::interrupted, "interrupted"));
-    progress_.say("interrupted: " + std::to_string(cells.rows.size()) + " of " +
-                  std::to_string(p_.wanted.size()) +
-                  " cells are kept; the same command goes on from there");
+    const auto ok = std::count_if(cells.rows.begin(), cells.rows.end(),
+                                  [](const auto& row) { return row.status == "ok"; });
+    progress_.say("interrupted: " + std::to_string(ok) + " of " + std::to_string(p_.wanted.size()) +
+                  " cells are complete; the same command goes on from there");
     finished("interrupted", static_cast<int>(Exit::interrupted), "");
     return static_cast<int>(Exit::interrupted);
   }
@@ -228,6 +233,12 @@ class Run {
                        {"baseline", line.baseline},
                        {"verdict", line.verdict},
                        {"reason", line.reason}});
+    }
+    TRY_ASSIGN(const auto lints, store::lints(store_, id));
+    for (const auto& lint : lints) {
+      print("look at " + lint.id + ": " + lint.message + "\n");
+      progress_.event(
+          {{"event", "lint"}, {"id", lint.id}, {"message", lint.message}, {"query", lint.query}});
     }
     const fs::path report = layout_.reports() / (name_ + ".md");
     TRY_ASSIGN(const std::string text, store::markdown_report(store_, id, store::Language::both));

@@ -39,7 +39,7 @@ class Loop {
     store::CellRow row;
     row.identity = cell.identity;
     row.variant = variant.name;
-    row.variant_json = Json(variant.axes).dump();
+    row.variant_json = Json(variant.axes).dump(-1, ' ', false, Json::error_handler_t::replace);
     row.prompt = row.request = job_.setting.spec.prompts[cell.prompt].id;
     row.repeat = cell.repeat;
     return row;

@@ -228,6 +228,15 @@ TEST_F(Experiment, ALostStoreIsFilledFromTheBundles) {
   EXPECT_EQ(query("SELECT count(*) FROM bundles"), "1\n");
 }
 
+TEST_F(Experiment, ADamagedBundleStopsNobody) {
+  const auto file = spec("");
+  EXPECT_EQ(run(file).value_or(-1), 0);
+  const std::string hash(64, 'e');
+  folder_.write(".greta/bundles/ee/" + hash + "/manifest.json", "{\"manifest\": 1");
+  EXPECT_EQ(run(file).value_or(-1), 0);
+  EXPECT_TRUE(fs::exists(folder_ / (".greta/bundles/ee/" + hash))) << "evidence was thrown away";
+}
+
 TEST_F(Experiment, WhatADeadGretaLeftIsRemoved) {
   const auto dead = folder_.write(".greta/tmp/999999999.5.0/bundle/out/half.jsonl", "{");
   const auto alive = folder_.write(
