@@ -4,13 +4,13 @@
 // OUT:      one line a request: id generated token ids
 // OUT.f32:  for each request, n_generate rows of vocab floats: the logits that chose each token
 // KV cache in F32 and no flash attention, so that only the arithmetic of the weights differs.
+#include <llama.h>
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <iterator>
-#include <llama.h>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -41,9 +41,11 @@ void feed(llama_context* context, const std::vector<llama_token>& tokens, int po
 
 int main(int argc, char** argv) {
   if (argc != 4) die("usage: llama_logits MODEL REQUESTS OUT");
-  llama_log_set([](ggml_log_level level, const char* text, void*) {
-    if (level >= GGML_LOG_LEVEL_WARN) std::fputs(text, stderr);
-  }, nullptr);
+  llama_log_set(
+      [](ggml_log_level level, const char* text, void*) {
+        if (level >= GGML_LOG_LEVEL_WARN) std::fputs(text, stderr);
+      },
+      nullptr);
   llama_backend_init();
   llama_model* model = llama_model_load_from_file(argv[1], llama_model_default_params());
   if (!model) die(std::string("cannot load ") + argv[1]);
@@ -73,7 +75,8 @@ int main(int argc, char** argv) {
       feed(context, tokens, position);
       position += static_cast<int>(tokens.size());
       const float* row = llama_get_logits_ith(context, -1);
-      logits_out.write(reinterpret_cast<const char*>(row), static_cast<std::streamsize>(sizeof(float)) * vocab);
+      logits_out.write(reinterpret_cast<const char*>(row),
+                       static_cast<std::streamsize>(sizeof(float)) * vocab);
       const auto best = static_cast<llama_token>(std::max_element(row, row + vocab) - row);
       out << ' ' << best;
       tokens = {best};

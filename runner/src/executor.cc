@@ -91,6 +91,8 @@ Result<Finished> run_in_container(const Executor& executor, const Job& job, cons
   const ContainerSpec spec = container_of(executor, job);
   Command command;
   command.argv = run_argv(spec);
+  // podman's monitor leaves a file `oom` in its working folder when the memory limit strikes.
+  command.working_folder = job.stdout_file.parent_path();
   command.stdout_file = job.stdout_file;
   command.stderr_file = job.stderr_file;
   command.merge_streams = job.merge_streams;

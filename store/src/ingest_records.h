@@ -6,12 +6,12 @@
 #include <string>
 #include <vector>
 
+#include "compression.h"
 #include "ingest_line.h"
 #include "ingest_manifest.h"
 #include "ingest_source.h"
 #include "sqlite.h"
 #include "typed_tables.h"
-#include "compression.h"
 
 namespace greta::store {
 

@@ -81,7 +81,8 @@ Result<Statement> prepare(sqlite3* db, std::string_view sql);
 
 class Database {
  public:
-  // immutable: read-only, nobody else writes, and no lock or shared memory can be had beside the file.
+  // immutable: read-only, nobody else writes, and no lock or shared memory can be had beside the
+  // file.
   enum class Mode { read_only, immutable, read_write, create };
   static Result<Database> open(const std::filesystem::path& file, Mode mode);
 

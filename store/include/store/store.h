@@ -20,30 +20,32 @@ enum class Access { read_only, read_write };
 // What `greta run` knows when it starts.
 struct RunStart {
   std::string milestone;
-  std::string title_json;     // {"en": …, "es": …}
-  std::string prose_json;     // optional prose of the report (question, conclusion, …), same shape per key
+  std::string title_json;  // {"en": …, "es": …}
+  std::string
+      prose_json;  // optional prose of the report (question, conclusion, …), same shape per key
   std::string spec_path;
-  std::string spec_text;      // the YAML as it was read, and …
-  std::string resolved_json;  // … what it resolved to: commit, tree, image, model, prompts, variants
+  std::string spec_text;  // the YAML as it was read, and …
+  std::string
+      resolved_json;  // … what it resolved to: commit, tree, image, model, prompts, variants
   std::vector<std::string> baseline;  // "B3.20@recorded", …
   std::string provenance = "executed";
-  int64_t process_id = 0;     // of the running greta; a dead one turns `running` into `interrupted`
+  int64_t process_id = 0;  // of the running greta; a dead one turns `running` into `interrupted`
 };
 
 enum class RunStatus { running, complete, failed, interrupted };
 
 // A cell of a run: variant × prompt × repeat, and the bundle that holds its records.
 struct CellRow {
-  std::string identity;      // hex SHA-256
-  std::string variant;       // "GRETA_FORCE_ATTN_DECODE_KERNEL=manual,…"; "default" without a matrix
+  std::string identity;  // hex SHA-256
+  std::string variant;   // "GRETA_FORCE_ATTN_DECODE_KERNEL=manual,…"; "default" without a matrix
   std::string variant_json;  // {"GRETA_FORCE_ATTN_DECODE_KERNEL": "manual"}
   std::string prompt;        // prompt id
   int64_t repeat = 0;
-  std::string status;        // ok, failed, timeout, killed
-  std::string reason;        // one line, when not ok
-  std::string bundle;        // its hash; "" when nothing could be kept
-  std::string request;       // id of the request inside the bundle
-  bool cached = false;       // an earlier run had executed it
+  std::string status;   // ok, failed, timeout, killed
+  std::string reason;   // one line, when not ok
+  std::string bundle;   // its hash; "" when nothing could be kept
+  std::string request;  // id of the request inside the bundle
+  bool cached = false;  // an earlier run had executed it
 };
 
 struct CachedCell {
@@ -70,7 +72,8 @@ struct RowSink {
 
 struct RunSummary {
   int64_t id = 0;
-  std::string run, milestone, status, provenance, started_at, ended_at, commit, gates;  // gates: "5/6"
+  std::string run, milestone, status, provenance, started_at, ended_at, commit,
+      gates;  // gates: "5/6"
   int64_t cells = 0, cells_ok = 0;
   bool accepted = false;
 };
@@ -100,8 +103,8 @@ class Store {
   Result<int> close_dead_runs();
 
   // Reads a sealed bundle folder (manifest.json and the files that it names) in one transaction.
-  // Idempotent: the same manifest hash twice is one bundle. Returns the hash. A bundle whose files do
-  // not have the sizes and hashes of its manifest is an error.
+  // Idempotent: the same manifest hash twice is one bundle. Returns the hash. A bundle whose files
+  // do not have the sizes and hashes of its manifest is an error.
   Result<std::string> ingest_bundle(const std::filesystem::path& folder);
   // The same, with a run of its own for the cells of the manifest unless a run has them already.
   // Returns the run's name.
@@ -113,10 +116,11 @@ class Store {
 
   // Recorded milestones (experiments/history/*.yaml, converted by the caller to one JSON array of
   // the entries). Idempotent by content. Returns the names of the runs, one a milestone.
-  Result<std::vector<std::string>> import_recorded(std::string_view milestones_json, std::string_view source);
+  Result<std::vector<std::string>> import_recorded(std::string_view milestones_json,
+                                                   std::string_view source);
 
-  // "B3.21" (its accepted run, else its latest complete executed one), "B3.21@recorded", "B3.21@RUN",
-  // or a run's name or unique prefix. Errors name the nearest.
+  // "B3.21" (its accepted run, else its latest complete executed one), "B3.21@recorded",
+  // "B3.21@RUN", or a run's name or unique prefix. Errors name the nearest.
   Result<Selection> select(std::string_view selector);
   Result<int64_t> resolve(std::string_view selector);
   // Makes a complete, executed run its milestone's baseline.
@@ -124,8 +128,8 @@ class Store {
 
   Result<std::vector<RunSummary>> list(std::string_view milestone_glob);
   // Read-only SQL over the documented views; `run` < 0 sees all runs, else only that one.
-  // One statement; nothing can be written, attached or loaded. Errors have SQLite's message, the place
-  // in the SQL and the nearest table or column.
+  // One statement; nothing can be written, attached or loaded. Errors have SQLite's message, the
+  // place in the SQL and the nearest table or column.
   Result<Table> query(std::string_view sql, int64_t run = -1);
   // The same, row by row.
   Result<> query(std::string_view sql, int64_t run, const RowSink& sink);
