@@ -1,6 +1,7 @@
 // greta plan, greta lint: what a spec would run, and what is wrong with it. Nothing is executed.
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
@@ -24,7 +25,7 @@ std::string dump(const Json& value) {
 }
 
 std::string seconds_text(double seconds) {
-  const auto ms = static_cast<long long>(seconds * 1000 + 0.5);
+  const auto ms = std::llround(seconds * 1000);
   if (ms % 60'000 == 0) return std::to_string(ms / 60'000) + "m";
   if (ms % 1000 == 0) return std::to_string(ms / 1000) + "s";
   return std::to_string(ms) + "ms";
@@ -82,9 +83,12 @@ std::string plan_text(const Spec& spec, const std::vector<Variant>& variants) {
   out += "  decode   max_tokens " + std::to_string(decode.max_tokens) + ", backend " +
          decode.backend + ", numerics " + decode.numerics + ", kv_type " + decode.kv_type +
          ", threads " + std::to_string(decode.threads) + "\n";
-  for (const auto& [name, value] : spec.flags) out += "  flag     " + name + "=" + value + "\n";
+  const auto add_flag = [&out](const std::string& name, const std::string& value) {
+    out.append("  flag     ").append(name).append("=").append(value).append("\n");
+  };
+  for (const auto& [name, value] : spec.flags) add_flag(name, value);
   for (const auto& [axis, values] : spec.matrix) {
-    if (values.size() == 1) out += "  flag     " + axis + "=" + values[0] + "\n";
+    if (values.size() == 1) add_flag(axis, values[0]);
   }
 
   const auto axes = differing_settings(spec);
@@ -93,7 +97,9 @@ std::string plan_text(const Spec& spec, const std::vector<Variant>& variants) {
     const bool last = v + 1 == variants.size();
     std::string label = is_list ? "" : variants[v].name;
     for (const std::string& axis : axes) {
-      if (is_list) label += (label.empty() ? "" : ", ") + axis + "=" + variants[v].axes.at(axis);
+      if (!is_list) continue;
+      label.append(label.empty() ? "" : ", ").append(axis).append("=");
+      label.append(variants[v].axes.at(axis));
     }
     out += (last ? "  └─ " : "  ├─ ") + label + "\n";
     for (size_t p = 0; p < spec.prompts.size(); ++p) {

@@ -57,7 +57,7 @@ class Loader {
             .column = place.column};
   }
 
-  YamlNode stop(Error error, const Place& from) {
+  YamlNode stop(const Error& error, const Place& from) {
     complete_ = false;
     if (error.file.empty()) {
       problems_.add(from, error.message);

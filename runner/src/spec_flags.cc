@@ -138,6 +138,7 @@ Place place_of(const std::map<std::string, Place>& places, const std::string& ke
 Result<> check_flags(const Spec& spec, const nlohmann::json& describe) {
   TRY_ASSIGN(const std::vector<FlagRow> table, read_table(describe));
   std::vector<std::string> names;
+  names.reserve(table.size());
   for (const FlagRow& row : table) names.push_back(row.name);
 
   Problems problems;

@@ -191,18 +191,20 @@ void read_points(const YamlNode& node, const std::string& key,
     if (item.entries.empty()) problems.add(item.place, "`" + path + "` is empty");
     spec.places[value_path(key, points.size())] = item.place;
     auto& point = points.emplace_back();
+    const std::string in_point = "`" + path + "`: `";
     for (const auto& [axis, place, value] : item.entries) {
       const auto known = std::find(axes.begin(), axes.end(), axis);
       if (known == axes.end()) {
-        problems.add(place, "`" + path + "`: `" + printable(axis) + "` is no axis of the matrix" +
+        problems.add(place, in_point + printable(axis) + "` is no axis of the matrix" +
                                 did_you_mean(axis, axes));
         continue;
       }
-      const auto text = flag_value(value, path + "." + axis, place, problems);
+      const auto text =
+          flag_value(value, std::string(path).append(".").append(axis), place, problems);
       const auto& values = spec.matrix[static_cast<size_t>(known - axes.begin())].second;
       if (!text) continue;
       if (std::find(values.begin(), values.end(), *text) == values.end()) {
-        problems.add(value.place, "`" + path + "`: `" + axis + "` never is `" + printable(*text) +
+        problems.add(value.place, in_point + axis + "` never is `" + printable(*text) +
                                       "` in the matrix" + did_you_mean(*text, values));
       }
       point[axis] = *text;
