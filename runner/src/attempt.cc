@@ -193,8 +193,13 @@ class Runner {
                          human_bytes(static_cast<double>(s_.spec.limits.output_bytes));
     } else if (finished.signal == SIGKILL) {
       manifest_.status = "killed";
-      manifest_.reason = "killed by signal 9 (out of memory? the limit is " +
-                         human_bytes(static_cast<double>(s_.spec.limits.memory_bytes)) + ")" + tail;
+      // podman's monitor leaves this file when it saw the memory limit strike.
+      const bool out_of_memory = fs::remove(bundle_ / "oom");
+      const std::string limit = human_bytes(static_cast<double>(s_.spec.limits.memory_bytes));
+      manifest_.reason =
+          (out_of_memory ? "out of memory: the limit is " + limit
+                         : "killed by signal 9 (out of memory? the limit is " + limit + ")") +
+          tail;
     } else if (finished.signal != 0) {
       manifest_.status = "failed";
       manifest_.reason = "crashed with signal " + std::to_string(finished.signal) + " (" +

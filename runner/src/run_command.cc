@@ -21,6 +21,7 @@ void run_all(Context& context, const RunOptions& options) {
   for (const auto& spec : options.specs) {
     const auto code = run_spec(context, options, spec, progress, cancel);
     if (cancel.requested()) {
+      if (!code) progress.say("interrupted before any cell ran");
       context.exit_code = static_cast<int>(Exit::interrupted);
       return;
     }
