@@ -149,7 +149,13 @@ Result<> add_cell(Database& db, int64_t run, const CellRow& cell) {
 Result<std::string> Store::begin_run(const RunStart& start) {
   TRY(impl_->must_write());
   TRY_ASSIGN(Transaction transaction, Transaction::begin(impl_->db));
-  const NewRun run{.name = start.milestone + "-" + utc_now_basic() + "-" + random_hex4(),
+  std::string name;
+  for (bool taken = true; taken;) {  // many runs may start in one second
+    name = start.milestone + "-" + utc_now_basic() + "-" + random_hex4();
+    TRY_ASSIGN(Statement find, impl_->db.prepare("SELECT 1 FROM run WHERE name = ?"));
+    TRY_ASSIGN(taken, find.bind_all(name).step());
+  }
+  const NewRun run{.name = name,
                    .status = "running",
                    .started_at = utc_now(),
                    .ended_at = {},

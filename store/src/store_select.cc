@@ -76,9 +76,12 @@ Result<Selection> select_milestone(const std::string& milestone,
                                    const std::vector<Candidate>& runs) {
   for (const Candidate& run : runs)
     if (run.accepted) return selection(run, Selection::Why::accepted);
-  for (const Candidate& run : runs)
-    if (run.provenance == "executed" && run.status == "complete")
-      return selection(run, Selection::Why::latest);
+  // A fault injected on purpose never stands for a milestone that really ran.
+  for (const std::string_view provenance : {"executed", "reenacted"}) {
+    for (const Candidate& run : runs)
+      if (run.provenance == provenance && run.status == "complete")
+        return selection(run, Selection::Why::latest);
+  }
   return fail(Exit::usage, "milestone `" + printable(milestone) +
                                "` has no complete executed run; " + "it has " +
                                inventory(milestone, runs));
