@@ -20,9 +20,14 @@ constexpr std::array kMigrations = {
 };
 
 Result<int64_t> version_of(Database& db) {
-  TRY_ASSIGN(const int64_t application, db.integer("PRAGMA application_id"));
-  TRY_ASSIGN(const int64_t version, db.integer("PRAGMA user_version"));
-  TRY_ASSIGN(const int64_t objects, db.integer("SELECT count(*) FROM sqlite_master"));
+  // One statement, so one snapshot: another process may be creating the store at this moment.
+  TRY_ASSIGN(Statement row,
+             db.prepare("SELECT a.application_id, u.user_version, (SELECT count(*) FROM"
+                        " sqlite_master) FROM pragma_application_id a, pragma_user_version u"));
+  TRY_ASSIGN(const bool found, row.step());
+  const int64_t application = found ? row.integer(0) : 0;
+  const int64_t version = found ? row.integer(1) : 0;
+  const int64_t objects = found ? row.integer(2) : 0;
   if (application == 0 && version == 0 && objects == 0) return 0;
   if (application != kApplicationId)
     return fail(Exit::usage, "is an SQLite file, but no greta store");

@@ -1,6 +1,8 @@
 #include "store/store.h"
 
+#include <chrono>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "contract/schema.h"
 #include "greta_line.h"
@@ -37,6 +39,19 @@ Error at_file(Error error, const std::filesystem::path& file) {
   return error;
 }
 
+// The switch needs the file alone for a moment and does not wait as other statements do: two
+// processes that create one store would see "database is locked".
+Result<> switch_to_wal(Database& db) {
+  constexpr int kTries = 1000;
+  for (int i = 1;; ++i) {
+    const auto mode = db.text("PRAGMA journal_mode = WAL");
+    if (mode) return {};
+    if ((sqlite3_errcode(db.handle()) & 0xff) != SQLITE_BUSY || i == kTries)
+      return tl::unexpected(mode.error());
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
 Result<Database> open_database(const std::filesystem::path& file, Access access) {
   namespace fs = std::filesystem;
   if (access == Access::read_only) return open_reading(file);
@@ -47,7 +62,7 @@ Result<Database> open_database(const std::filesystem::path& file, Access access)
   }
   TRY_ASSIGN(Database db, Database::open(file, Database::Mode::create));
   TRY(migrate(db));  // before WAL: a foreign file must stay untouched
-  TRY_ASSIGN(const std::string mode, db.text("PRAGMA journal_mode = WAL"));
+  TRY(switch_to_wal(db));
   // FULL: what a finished run said is on the disk before anybody is told.
   TRY(db.execute("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000"));
   TRY(describe_builtin(db));
