@@ -108,8 +108,8 @@ TEST(Flags, BadNamesAndValues) {
        "GRETA_TRACE_STAGE_PHASES=decodeX: expected all, or a list of prefill_last, decode, "
        "decode0, "
        "decode1 …; `decodeX` is neither (did you mean `decode`?)"},
-      {"GRETA_TRACE_STAGE_OUT=/root/x.jsonl",
-       "GRETA_TRACE_STAGE_OUT=/root/x.jsonl: expected the bare name of a file: outputs live in the "
+      {"GRETA_TRACE_STAGE_OUT=/tmp/x.jsonl",
+       "GRETA_TRACE_STAGE_OUT=/tmp/x.jsonl: expected the bare name of a file: outputs live in the "
        "folder "
        "--out"},
       {"GRETA_TRACE_STAGE_OUT=x.txt",
