@@ -2,9 +2,9 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "gguf.h"
-#include "model_config.h"
-#include "tokenizer.h"
+#include "model/gguf.h"
+#include "model/model_config.h"
+#include "tokenizer/tokenizer.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace greta::engine;

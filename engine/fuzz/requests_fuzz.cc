@@ -2,7 +2,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "requests.h"
+#include "io/requests.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);

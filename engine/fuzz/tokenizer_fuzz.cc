@@ -8,8 +8,8 @@
 #include <string>
 
 #include "testing/gguf_builder.h"
-#include "tokenizer.h"
-#include "unicode.h"
+#include "tokenizer/tokenizer.h"
+#include "tokenizer/unicode.h"
 
 namespace {
 

@@ -16,10 +16,10 @@
 #include <fstream>
 #include <string>
 
-#include "adapter.h"
-#include "plan.h"
-#include "prompts.h"
-#include "spec.h"
+#include "spec/adapter.h"
+#include "spec/plan.h"
+#include "spec/prompts.h"
+#include "spec/spec.h"
 
 namespace {
 

@@ -17,7 +17,7 @@
 #include <string>
 #include <vector>
 
-#include "backend.h"
+#include "forward/backend.h"
 #include "random_model.h"
 
 namespace greta::engine {

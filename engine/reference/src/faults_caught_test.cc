@@ -21,10 +21,10 @@
 #include <tuple>
 #include <vector>
 
-#include "backend.h"
+#include "forward/backend.h"
 #include "random_model.h"
-#include "session.h"
-#include "verify.h"
+#include "session/session.h"
+#include "trace/verify.h"
 
 namespace greta::engine {
 namespace {

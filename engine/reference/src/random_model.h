@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "gguf.h"
-#include "model_config.h"
+#include "model/gguf.h"
+#include "model/model_config.h"
 
 namespace greta::reference {
 

@@ -16,7 +16,7 @@
 #include <thread>
 #include <vector>
 
-#include "backend.h"
+#include "forward/backend.h"
 #include "reference/numbers.h"
 #include "reference/rope.h"
 

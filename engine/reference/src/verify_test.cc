@@ -1,4 +1,4 @@
-#include "verify.h"
+#include "trace/verify.h"
 
 #include <gtest/gtest.h>
 

@@ -12,11 +12,11 @@
 #include <string>
 #include <vector>
 
-#include "backend.h"
-#include "gguf.h"
-#include "model_config.h"
-#include "output.h"
-#include "tokenizer.h"
+#include "forward/backend.h"
+#include "io/output.h"
+#include "model/gguf.h"
+#include "model/model_config.h"
+#include "tokenizer/tokenizer.h"
 
 namespace greta::engine::testing {
 

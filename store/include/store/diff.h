@@ -14,7 +14,13 @@ enum class Verdict { identical, within_floor, diverged, only_a, only_b, not_comp
 struct Confounder {
   std::string what;  // model, commit, hardware, image, flags.GRETA_…, prompt.p4_sys, provenance, …
   std::string a, b;  // "not recorded" where one side does not know
+  // Known on one side alone, and no part of what decides whether the figures may be compared:
+  // readers are told its name, not a row a piece. A recorded milestone lacks dozens of these.
+  bool background = false;
 };
+// The names of those that only the other side knows, with ", " between them. side: 'a' or 'b' is
+// the side that does not know.
+std::string unknown_to(char side, const std::vector<Confounder>& confounders);
 // Which arms were compared: equal ones first; where a run has no equal arm, the one whose flags
 // agree best.
 struct VariantPair {

@@ -48,7 +48,7 @@
 #include <vector>
 
 #include "contract/result.h"
-#include "kv_cache.h"
+#include "forward/kv_cache.h"
 #include "reference/rope.h"
 
 namespace greta::reference {

@@ -17,8 +17,8 @@
 #include <vector>
 
 #include "contract/result.h"
-#include "kv_cache.h"
-#include "probe.h"
+#include "forward/kv_cache.h"
+#include "forward/probe.h"
 #include "reference/attention.h"
 
 namespace greta::reference {

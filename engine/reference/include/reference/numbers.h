@@ -10,8 +10,8 @@
 #include <cstdint>
 #include <span>
 
-#include "gguf.h"
-#include "kv_cache.h"
+#include "forward/kv_cache.h"
+#include "model/gguf.h"
 
 namespace greta::reference {
 

@@ -1,0 +1,35 @@
+#include "cli/cli_interrupt.h"
+
+#include <csignal>
+
+namespace greta::engine {
+namespace {
+
+volatile std::sig_atomic_t caught_signal = 0;
+
+extern "C" void remember_signal(int signal) { caught_signal = signal; }
+
+class InterruptProbe : public Probe {
+ public:
+  Result<> end_pass(const Pass&) override {
+    if (caught_signal == 0) return {};
+    const int signal = caught_signal;
+    return tl::unexpected<Error>(Error{.message = signal == SIGINT ? "interrupted" : "terminated",
+                                       .exit_code = 128 + signal});
+  }
+};
+
+}  // namespace
+
+void catch_interrupts() {
+  struct sigaction action {};
+  action.sa_handler = remember_signal;
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+std::unique_ptr<Probe> make_interrupt_probe() { return std::make_unique<InterruptProbe>(); }
+
+}  // namespace greta::engine

@@ -1,0 +1,89 @@
+#include "cli/cli_model.h"
+
+#include <sched.h>
+
+#include <algorithm>
+
+#include "contract/text.h"
+
+namespace greta::engine {
+namespace {
+
+int usable_cpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return std::max(1, CPU_COUNT(&set));
+}
+
+}  // namespace
+
+void add_model_options(CLI::App& app, ModelOptions& options) {
+  app.add_option("-m,--model", options.model, "GGUF file of a llama model (F32, F16, BF16, Q8_0)")
+      ->type_name("FILE");
+  app.add_option("--backend", options.backend,
+                 "auto, cpu (fast), ref (fp64, slow); emu, cuda and hip are not in this build")
+      ->type_name("NAME")
+      ->capture_default_str();
+  app.add_option("-t,--threads", options.threads,
+                 "threads (default: all that this process may use)")
+      ->type_name("N");
+  app.add_option("--numerics", options.numerics,
+                 "strict: one order of every sum, the same bits for any number of threads; fast")
+      ->type_name("MODE")
+      ->capture_default_str();
+  app.add_option("--kv-type", options.kv_type, "elements of the KV cache: f32, f16 or bf16")
+      ->type_name("TYPE")
+      ->capture_default_str();
+}
+
+Result<BackendOptions> backend_options(const ModelOptions& options) {
+  BackendOptions out;
+  if (options.threads < 0 || options.threads > 1024) {
+    return fail(EngineExit::usage, "--threads " + std::to_string(options.threads) +
+                                       ": expected a number from 1 to 1024");
+  }
+  out.threads = options.threads == 0 ? usable_cpus() : options.threads;
+  const auto unknown = [](const char* option, const std::string& value,
+                          const std::vector<std::string>& values) {
+    std::string all;
+    for (const auto& each : values) all += (all.empty() ? "" : ", ") + each;
+    return fail(EngineExit::usage, std::string(option) + " " + printable(value) +
+                                       ": expected one of " + all + did_you_mean(value, values));
+  };
+  if (options.numerics == "fast") {
+    out.numerics = Numerics::fast;
+  } else if (options.numerics != "strict") {
+    return unknown("--numerics", options.numerics, {"strict", "fast"});
+  }
+  if (options.kv_type == "f16") {
+    out.kv_type = KvType::f16;
+  } else if (options.kv_type == "bf16") {
+    out.kv_type = KvType::bf16;
+  } else if (options.kv_type != "f32") {
+    return unknown("--kv-type", options.kv_type, {"f32", "f16", "bf16"});
+  }
+  return out;
+}
+
+Result<LoadedModel> load_model(const std::string& path) {
+  if (path.empty()) return fail(EngineExit::usage, "no model; give one with --model FILE");
+  TRY_ASSIGN(auto file, GgufFile::open(path));
+  TRY_ASSIGN(const auto config, read_model_config(file));
+  TRY_ASSIGN(auto tokenizer, Tokenizer::from_gguf(file));
+  return LoadedModel{std::move(file), config, std::move(tokenizer)};
+}
+
+Result<int64_t> sequence_capacity(const ModelConfig& config, const Flags& flags, int64_t needed) {
+  constexpr int64_t kStep = 1024;
+  const int64_t asked = flags.integer("GRETA_MAX_SEQ_LEN");
+  if (asked > config.context) {
+    return fail(EngineExit::usage, "GRETA_MAX_SEQ_LEN=" + std::to_string(asked) +
+                                       ": the model was trained for " +
+                                       std::to_string(config.context) + " positions");
+  }
+  if (asked > 0) return asked;
+  return std::min(config.context, (std::max<int64_t>(needed, 1) + kStep - 1) / kStep * kStep);
+}
+
+}  // namespace greta::engine

@@ -1,0 +1,81 @@
+#include "cli/effective.h"
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "cli/build_info.h"
+#include "contract/json_line.h"
+#include "contract/schema.h"
+
+namespace greta::engine {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json model_json(const EffectiveRun& run) {
+  Json model = {{"file", run.model_file}};
+  if (!run.model) return model;
+  const ModelConfig& config = *run.model;
+  model["architecture"] = "llama";
+  model["layers"] = config.layers;
+  model["dim"] = config.dim;
+  model["heads"] = config.heads;
+  model["kv_heads"] = config.kv_heads;
+  model["head_dim"] = config.head_dim;
+  model["ffn"] = config.ffn;
+  model["vocab"] = config.vocab;
+  model["context"] = config.context;
+  model["rms_eps"] = config.rms_eps;
+  model["rope_base"] = config.rope_base;
+  model["tied_embeddings"] = config.tied_embeddings;
+  return model;
+}
+
+}  // namespace
+
+std::string cpu_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (!line.starts_with("model name")) continue;
+    const size_t start = line.find(": ");
+    if (start != std::string::npos) return line.substr(start + 2);
+  }
+  return "unknown";
+}
+
+std::string effective_json(const EffectiveRun& run, const Flags& flags) {
+  const BuildInfo& build = build_info();
+  Json out;
+  out["contract_version"] = builtin_schema().version;
+  out["engine"] = "greta-infer";
+  out["version"] = build.version;
+  out["build"] = {{"commit", build.commit},
+                  {"dirty", build.dirty == "true"},
+                  {"compiler", build.compiler},
+                  {"flags", build.flags}};
+  out["backend"] = run.backend;
+  out["device"] = cpu_name();
+  out["isa"] = run.isa;
+  out["numerics"] = run.numerics;
+  out["kv_type"] = run.kv_type;
+  out["threads"] = run.threads;
+  out["model"] = model_json(run);
+  out["injected"] = "";
+  out["flags"] = Json::array();
+  for (const auto& flag : flags.effective()) {
+    if (flag.name == "GRETA_INJECT") out["injected"] = flag.value;
+    out["flags"].push_back(
+        {{"name", flag.name}, {"value", flag.value}, {"source", flag.source}, {"read", flag.read}});
+  }
+  out["kernels"] = Json::array();
+  for (const auto& kernel : run.kernels) {
+    out["kernels"].push_back({{"id", kernel.id},
+                              {"op", kernel.op},
+                              {"variant", kernel.variant},
+                              {"code_hash", Hash64{kernel.code_hash}.hex()},
+                              {"launches", kernel.launches}});
+  }
+  return out.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace greta::engine

@@ -1,0 +1,67 @@
+#pragma once
+// A backend runs the forward pass of one sequence. `cpu` is the fast one, `ref` is fp64 and slow.
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "contract/result.h"
+#include "forward/faults.h"
+#include "forward/probe.h"
+#include "io/flags.h"
+#include "model/gguf.h"
+#include "model/model_config.h"
+
+namespace greta::engine {
+
+// strict: every reduction order is fixed; the same bits for any number of threads, and for prefill
+// as for decode. fast: the order is free. cpu and ref have nothing to gain from that and compute as
+// in strict.
+enum class Numerics { strict, fast };
+
+struct BackendOptions {
+  int threads = 1;
+  Numerics numerics = Numerics::strict;
+  KvType kv_type = KvType::f32;
+  int64_t max_seq = 0;  // KV capacity in positions
+};
+
+// A kernel that ran: its id, what it was ("rope.cpu.avx512"), the hash of its machine code, how
+// often.
+struct KernelLaunches {
+  std::string id, op, variant;
+  uint64_t code_hash = 0;
+  int64_t launches = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual void reset() = 0;  // forget the sequence; cache slots go back to poison
+  // Feeds `tokens` at positions [pass.pos0, pass.pos0 + tokens.size()), all of which must be the
+  // next ones. Writes the logits of the last `logit_rows` rows to `logits` (logit_rows × vocab).
+  virtual Result<> forward(const Pass& pass, std::span<const int32_t> tokens, int64_t logit_rows,
+                           std::span<float> logits) = 0;
+  virtual const KvCache* kv_cache()
+      const = 0;  // null: the backend keeps none that can be looked at
+  virtual std::vector<KernelLaunches> launches() const = 0;
+  virtual std::string isa() const = 0;  // "avx512", "fp64"
+  // Probes are called in the order in which they were attached.
+  void attach(Probe* probe) { probes_.push_back(probe); }
+  void detach_all() { probes_.clear(); }
+
+ protected:
+  std::vector<Probe*> probes_;
+};
+
+// EngineExit::device for a route that the backend does not have
+// (GRETA_FORCE_ATTN_DECODE_MATMUL=mfma).
+Result<std::unique_ptr<Backend>> make_cpu_backend(const GgufFile&, const ModelConfig&,
+                                                  const BackendOptions&, const Flags&,
+                                                  const Faults&);
+Result<std::unique_ptr<Backend>> make_ref_backend(const GgufFile&, const ModelConfig&,
+                                                  const BackendOptions&);
+
+}  // namespace greta::engine

@@ -1,0 +1,359 @@
+// The fast backend: fp32 activations, weights as stored, SIMD kernels.
+#include <algorithm>
+#include <cmath>
+#include <new>
+
+#include "contract/text.h"
+#include "forward/backend.h"
+#include "forward/decode_paths.h"
+#include "forward/kv_storage.h"
+#include "forward/weights.h"
+#include "kernels/kernels.h"
+
+namespace greta::engine {
+namespace {
+
+using kernels::Rows;
+using kernels::Status;
+
+// A prefill's feed-forward intermediates, the widest tensors, are computed this many rows at a
+// time.
+constexpr int64_t kFfnRows = 256;
+
+// 64-byte aligned floats that grow and never shrink: a decode loop allocates nothing.
+class Buffer {
+ public:
+  Rows<float> rows(int64_t rows, int64_t columns) {
+    const int64_t floats = rows * columns;
+    if (floats > floats_) {
+      memory_.reset(new (std::align_val_t{64}) float[static_cast<size_t>(floats)]);
+      floats_ = floats;
+    }
+    return {memory_.get(), rows, columns};
+  }
+
+ private:
+  struct Free {
+    void operator()(float* memory) const { ::operator delete[](memory, std::align_val_t{64}); }
+  };
+  std::unique_ptr<float[], Free> memory_;
+  int64_t floats_ = 0;
+};
+
+// GRETA_FORCE_ATTN_DECODE_KERNEL; auto is fused.
+DecodeArm decode_arm(const Flags& flags) {
+  return flags.text("GRETA_FORCE_ATTN_DECODE_KERNEL") == "manual" ? DecodeArm::manual
+                                                                  : DecodeArm::fused;
+}
+
+// Faults that leave slots unwritten need what an earlier sequence would have left in them.
+SlotFill slot_fill(const Faults& faults) {
+  const bool stale = faults.at(Fault::stale_slot) || faults.at(Fault::v_not_written) ||
+                     faults.at(Fault::kv_write_hq_stride);
+  return stale ? SlotFill::stale : SlotFill::poison;
+}
+
+#define TRY_KERNEL(op, ...)                                                               \
+  do {                                                                                    \
+    if (const Status greta_status = kernels::op(__VA_ARGS__); greta_status != Status::ok) \
+      return kernel_error(#op, greta_status);                                             \
+  } while (false)
+
+tl::unexpected<Error> kernel_error(std::string_view op, Status status) {
+  return fail(EngineExit::device, "kernel " + std::string(op) + ": " + kernels::to_string(status));
+}
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend(Weights weights, const ModelConfig& config, const BackendOptions& options,
+             DecodeArm arm, const Faults& faults)
+      : weights_(std::move(weights)),
+        config_(config),
+        faults_(faults),
+        context_(options.threads),
+        kv_(options.kv_type, config.layers, config.kv_heads, options.max_seq, config.head_dim,
+            slot_fill(faults)),
+        rotations_(options.max_seq + 1, config.head_dim, config.rope_base),
+        paths_(config, arm, faults) {}
+
+  void reset() override { kv_.reset(); }
+  const KvCache* kv_cache() const override { return &kv_.cache(); }
+  std::string isa() const override { return kernels::isa(); }
+
+  std::vector<KernelLaunches> launches() const override {
+    std::vector<KernelLaunches> out;
+    for (const kernels::Launched& launched : context_.launched()) {
+      out.push_back({.id = launched.kernel.id,
+                     .op = launched.kernel.op,
+                     .variant = launched.kernel.variant,
+                     .code_hash = launched.kernel.code_hash,
+                     .launches = launched.launches});
+    }
+    return out;
+  }
+
+  Result<> forward(const Pass& asked, std::span<const int32_t> tokens, int64_t logit_rows,
+                   std::span<float> logits) override {
+    Pass pass = asked;
+    pass.rows = static_cast<int64_t>(tokens.size());
+    pass.last_token = tokens.empty() ? -1 : tokens.back();
+    TRY(check(pass, tokens, logit_rows, logits));
+    watched_ = pass.traced && !probes_.empty();
+    if (watched_) {
+      for (Probe* probe : probes_) probe->begin_pass(pass);
+    }
+    const Rows<float> x = x_.rows(pass.rows, config_.dim);
+    TRY_KERNEL(embedding, context_, {.table = weights_.embedding, .tokens = tokens, .out = x});
+    show(pass, Point::embed_out, -1, x);
+    for (int64_t layer = 0; layer < config_.layers; ++layer) {
+      TRY(attention_block(pass, layer, x));
+      TRY(ffn_block(pass, layer, x));
+    }
+    kv_.cache().length = pass.pos0 + pass.rows;
+    TRY(read_out(pass, x, logit_rows, logits));
+    if (watched_) {
+      for (Probe* probe : probes_) TRY(probe->end_pass(pass));
+    }
+    return {};
+  }
+
+ private:
+  Result<> check(const Pass& pass, std::span<const int32_t> tokens, int64_t logit_rows,
+                 std::span<const float> logits) const {
+    const KvCache& cache = kv_.cache();
+    const auto vocab = static_cast<size_t>(config_.vocab);
+    if (tokens.empty()) return fail(EngineExit::input, "forward pass without a token");
+    if (pass.decode && tokens.size() != 1) {
+      return fail(EngineExit::input,
+                  "a decode pass takes one token, not " + std::to_string(tokens.size()));
+    }
+    if (pass.pos0 != cache.length) {
+      return fail(EngineExit::input, "position " + std::to_string(pass.pos0) +
+                                         " is not the next one, " + std::to_string(cache.length));
+    }
+    if (pass.pos0 + pass.rows > cache.capacity) {
+      return fail(EngineExit::input, "the KV cache holds " + std::to_string(cache.capacity) +
+                                         " positions, position " +
+                                         std::to_string(pass.pos0 + pass.rows - 1) + " is outside");
+    }
+    for (const int32_t token : tokens) {
+      if (token >= 0 && token < config_.vocab) continue;
+      return fail(EngineExit::input, "token id " + std::to_string(token) +
+                                         " is outside the vocabulary (0 to " +
+                                         std::to_string(config_.vocab - 1) + ")");
+    }
+    if (logit_rows < 0 || logit_rows > pass.rows ||
+        logits.size() != static_cast<size_t>(logit_rows) * vocab) {
+      return fail(EngineExit::input, "room for " + std::to_string(logits.size() / vocab) +
+                                         " rows of logits, asked for " +
+                                         std::to_string(logit_rows) + " of " +
+                                         std::to_string(pass.rows));
+    }
+    return {};
+  }
+
+  void show(const Pass& pass, Point point, int64_t layer, Rows<const float> data) {
+    if (!watched_) return;
+    for (Probe* probe : probes_) {
+      probe->tensor(pass, point, layer, data.data(), data.rows(), data.columns());
+    }
+  }
+  void before_update(const Pass& pass, int64_t layer) {
+    if (!watched_) return;
+    for (Probe* probe : probes_) probe->before_kv_update(pass, layer, kv_.cache());
+  }
+  void after_update(const Pass& pass, int64_t layer) {
+    if (!watched_) return;
+    for (Probe* probe : probes_) probe->after_kv_update(pass, layer, kv_.cache());
+  }
+
+  // x += attention(norm(x))
+  Result<> attention_block(const Pass& pass, int64_t layer, Rows<float> x) {
+    const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
+    const int64_t rows = pass.rows;
+    const Rows<float> norm = norm_.rows(rows, config_.dim);
+    const Rows<float> q = q_.rows(rows, config_.q_dim());
+    const Rows<float> k = k_.rows(rows, config_.kv_dim());
+    const Rows<float> v = v_.rows(rows, config_.kv_dim());
+    const Rows<float> attn = attn_.rows(rows, config_.q_dim());
+    const Rows<float> out = out_.rows(rows, config_.dim);
+    show(pass, Point::x_in, layer, x);
+    TRY_KERNEL(rms_norm, context_,
+               {.x = x, .weight = w.attn_norm, .out = norm, .eps = config_.rms_eps});
+    show(pass, Point::attn_norm, layer, norm);
+    TRY_KERNEL(matmul, context_, {.weight = w.wq, .x = norm, .out = q});
+    TRY_KERNEL(matmul, context_, {.weight = w.wk, .x = norm, .out = k});
+    TRY_KERNEL(matmul, context_, {.weight = w.wv, .x = norm, .out = v});
+    show(pass, Point::q_pre, layer, q);
+    show(pass, Point::k_pre, layer, k);
+    show(pass, Point::v_pre, layer, v);
+    if (pass.decode) {
+      TRY(attend_decode(pass, layer, q, k, v, attn));
+    } else {
+      TRY(attend_prefill(pass, layer, q, k, v, attn));
+    }
+    show(pass, Point::attn_out, layer, attn);
+    TRY_KERNEL(matmul, context_, {.weight = w.wo, .x = attn, .out = out});
+    show(pass, Point::wo_out, layer, out);
+    TRY_KERNEL(add, context_, {.a = x, .b = out, .sum = x});
+    show(pass, Point::x_after_attn, layer, x);
+    return {};
+  }
+
+  Result<> attend_decode(const Pass& pass, int64_t layer, Rows<float> q, Rows<float> k,
+                         Rows<float> v, Rows<float> attn) {
+    TokenStep step = {.pass = pass,
+                      .layer = layer,
+                      .position = pass.pos0,
+                      .q = q.row_span(0),
+                      .k = k.row_span(0),
+                      .v = v.row_span(0),
+                      .out = attn.row_span(0)};
+    before_update(pass, layer);
+    if (const Status status = paths_.update(context_, rotations_, kv_.cache(), step);
+        status != Status::ok) {
+      return kernel_error("decode KV update", status);
+    }
+    after_update(pass, layer);
+    show(pass, Point::q, layer, {step.q.data(), 1, q.columns()});
+    show(pass, Point::k, layer, k);
+    show(pass, Point::v, layer, v);
+    Probe::DecodeLaunch launch;
+    if (const Status status = paths_.attend(context_, kv_.cache(), step, launch);
+        status != Status::ok) {
+      return kernel_error("decode attention", status);
+    }
+    if (watched_) {
+      for (Probe* probe : probes_) probe->decode_attention(pass, layer, launch);
+    }
+    return {};
+  }
+
+  Result<> attend_prefill(const Pass& pass, int64_t layer, Rows<float> q, Rows<float> k,
+                          Rows<float> v, Rows<float> attn) {
+    KvCache& cache = kv_.cache();
+    const kernels::KvWrite k_cache = writable_layer(cache, cache.k, layer);
+    const kernels::KvWrite v_cache = writable_layer(cache, cache.v, layer);
+    const bool faulty = paths_.faulty(pass, layer);
+    const Rows<const float> rotation = rotations_.rows(pass.pos0, pass.rows);
+    before_update(pass, layer);
+    if (faulty) {
+      TRY(each_row(pass, layer, q, k, v, attn, [&](TokenStep& step) {
+        return paths_.update(context_, rotations_, cache, step);
+      }));
+    } else {
+      TRY_KERNEL(rope, context_, {.x = q, .rotation = rotation});
+      TRY_KERNEL(rope, context_, {.x = k, .rotation = rotation});
+      TRY_KERNEL(kv_update, context_,
+                 {.k = k, .v = v, .k_cache = k_cache, .v_cache = v_cache, .pos0 = pass.pos0});
+    }
+    after_update(pass, layer);
+    show(pass, Point::q, layer, q);
+    show(pass, Point::k, layer, k);
+    show(pass, Point::v, layer, v);
+    if (faulty) {
+      Probe::DecodeLaunch launch;
+      return each_row(pass, layer, q, k, v, attn, [&](TokenStep& step) {
+        return paths_.attend(context_, cache, step, launch);
+      });
+    }
+    TRY_KERNEL(attention_prefill, context_,
+               {.q = q,
+                .k = k_cache,
+                .v = v_cache,
+                .pos0 = pass.pos0,
+                .scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim)),
+                .out = attn});
+    return {};
+  }
+
+  // A fault of the attention in a prefill: row by row through the decode paths.
+  template <class Do>
+  Result<> each_row(const Pass& pass, int64_t layer, Rows<float> q, Rows<float> k, Rows<float> v,
+                    Rows<float> attn, const Do& run) {
+    for (int64_t r = 0; r < pass.rows; ++r) {
+      TokenStep step = {.pass = pass,
+                        .layer = layer,
+                        .position = pass.pos0 + r,
+                        .q = q.row_span(r),
+                        .k = k.row_span(r),
+                        .v = v.row_span(r),
+                        .out = attn.row_span(r)};
+      if (const Status status = run(step); status != Status::ok) {
+        return kernel_error("prefill attention", status);
+      }
+    }
+    return {};
+  }
+
+  // x += down(silu(gate(norm(x))) · up(norm(x)))
+  Result<> ffn_block(const Pass& pass, int64_t layer, Rows<float> x) {
+    const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
+    const Rows<float> norm = norm_.rows(pass.rows, config_.dim);
+    const Rows<float> out = out_.rows(pass.rows, config_.dim);
+    TRY_KERNEL(rms_norm, context_,
+               {.x = x, .weight = w.ffn_norm, .out = norm, .eps = config_.rms_eps});
+    show(pass, Point::ffn_norm, layer, norm);
+    for (int64_t first = 0; first < pass.rows; first += kFfnRows) {
+      const int64_t rows = std::min(kFfnRows, pass.rows - first);
+      const Rows<float> gate = gate_.rows(rows, config_.ffn);
+      const Rows<float> up = up_.rows(rows, config_.ffn);
+      const Rows<const float> in = norm.sub_rows(first, rows);
+      TRY_KERNEL(matmul, context_, {.weight = w.gate, .x = in, .out = gate});
+      TRY_KERNEL(matmul, context_, {.weight = w.up, .x = in, .out = up});
+      TRY_KERNEL(swiglu, context_, {.gate = gate, .up = up, .out = gate});
+      TRY_KERNEL(matmul, context_, {.weight = w.down, .x = gate, .out = out.sub_rows(first, rows)});
+    }
+    show(pass, Point::mlp_out, layer, out);
+    TRY_KERNEL(add, context_, {.a = x, .b = out, .sum = x});
+    show(pass, Point::x_out, layer, x);
+    return {};
+  }
+
+  // Final norm of every row, logits of the last `logit_rows`.
+  Result<> read_out(const Pass& pass, Rows<float> x, int64_t logit_rows, std::span<float> logits) {
+    if (logit_rows == 0 && !watched_) return {};
+    const Rows<float> norm = norm_.rows(pass.rows, config_.dim);
+    TRY_KERNEL(rms_norm, context_,
+               {.x = x, .weight = weights_.output_norm, .out = norm, .eps = config_.rms_eps});
+    show(pass, Point::final_norm, -1, norm);
+    if (logit_rows == 0) return {};
+    int64_t first = pass.rows - logit_rows;
+    if (!pass.decode && faults_.at(Fault::readout_wrong_row)) first = 0;
+    const Rows<float> out(logits.data(), logit_rows, config_.vocab);
+    TRY_KERNEL(matmul, context_,
+               {.weight = weights_.output, .x = norm.sub_rows(first, logit_rows), .out = out});
+    if (watched_) {
+      for (Probe* probe : probes_) probe->readout_row(pass, first + logit_rows - 1);
+    }
+    show(pass, Point::logits, -1, out);
+    return {};
+  }
+
+  const Weights weights_;
+  const ModelConfig config_;
+  const Faults faults_;
+  kernels::Context context_;
+  KvStorage kv_;
+  RotationTable rotations_;
+  DecodePaths paths_;
+  bool watched_ = false;  // are probes to be shown this pass?
+  Buffer x_, norm_, q_, k_, v_, attn_, out_, gate_, up_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Backend>> make_cpu_backend(const GgufFile& file, const ModelConfig& config,
+                                                  const BackendOptions& options, const Flags& flags,
+                                                  const Faults& faults) {
+  TRY(check_decode_matmul(flags));
+  if (options.max_seq < 1 || options.threads < 1) {
+    return fail(EngineExit::usage, "threads and the longest sequence are at least 1");
+  }
+  TRY(faults.fits(config.layers, config.heads));
+  TRY_ASSIGN(Weights weights, bind_weights(file, config));
+  return std::make_unique<CpuBackend>(std::move(weights), config, options, decode_arm(flags),
+                                      faults);
+}
+
+}  // namespace greta::engine

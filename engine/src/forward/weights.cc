@@ -1,0 +1,128 @@
+#include "forward/weights.h"
+
+#include <set>
+#include <string>
+
+#include "contract/text.h"
+#include "kernels/kernels.h"
+
+namespace greta::engine {
+namespace {
+
+using kernels::DType;
+using kernels::WeightView;
+
+DType dtype_of(TensorType type) {
+  switch (type) {
+    case TensorType::f32:
+      return DType::f32;
+    case TensorType::f16:
+      return DType::f16;
+    case TensorType::bf16:
+      return DType::bf16;
+    case TensorType::q8_0:
+      return DType::q8_0;
+  }
+  return DType::f32;
+}
+
+std::string shape_text(const std::vector<int64_t>& dims) {
+  return Tensor{.name = {}, .type = {}, .dims = dims, .data = {}}.shape();
+}
+
+class Binder {
+ public:
+  Binder(const GgufFile& file) : file_(file) {}
+
+  Result<WeightView> matrix(const std::string& name, int64_t rows, int64_t columns) {
+    TRY_ASSIGN(const Tensor* tensor, find(name, {columns, rows}));
+    const DType type = dtype_of(tensor->type);
+    if (type == DType::q8_0 && columns % kernels::kQ8Block != 0) {
+      return error("tensor `" + name + "` is Q8_0 with " + std::to_string(columns) +
+                   " columns, which is no multiple of 32");
+    }
+    return WeightView(tensor->data.data(), type, rows, columns);
+  }
+
+  Result<std::vector<float>> vector(const std::string& name, int64_t size) {
+    TRY_ASSIGN(const Tensor* tensor, find(name, {size}));
+    if (tensor->type == TensorType::q8_0) {
+      return error("tensor `" + name + "` is Q8_0; norms are F32, F16 or BF16");
+    }
+    std::vector<float> values(static_cast<size_t>(size));
+    kernels::dequantize(dtype_of(tensor->type), tensor->data.data(), values);
+    return values;
+  }
+
+  // Every tensor of the file must have been asked for.
+  Result<> nothing_left() const {
+    std::vector<std::string> known(bound_.begin(), bound_.end());
+    for (const Tensor& tensor : file_.tensors()) {
+      if (bound_.contains(tensor.name)) continue;
+      return error("tensor `" + printable(tensor.name) +
+                   "` has no place in a llama model: leaving it out would change the result" +
+                   did_you_mean(tensor.name, known));
+    }
+    return {};
+  }
+
+ private:
+  tl::unexpected<Error> error(std::string message) const {
+    auto out = fail(EngineExit::input, std::move(message));
+    out.value().file = file_.path();
+    return out;
+  }
+
+  // dims in ggml's order: columns first.
+  Result<const Tensor*> find(const std::string& name, const std::vector<int64_t>& dims) {
+    TRY_ASSIGN(const Tensor* tensor, file_.tensor(name));
+    if (tensor->dims != dims) {
+      return error("tensor `" + name + "` has shape " + tensor->shape() +
+                   ", the model's metadata asks for " + shape_text(dims) + " (columns first)");
+    }
+    int64_t elements = 1;
+    for (const int64_t dim : dims) elements *= dim;
+    const int64_t bytes = kernels::row_bytes(dtype_of(tensor->type), elements);
+    if (static_cast<int64_t>(tensor->data.size()) < bytes) {
+      return error("tensor `" + name + "` has " + std::to_string(tensor->data.size()) +
+                   " bytes, its shape needs " + std::to_string(bytes));
+    }
+    bound_.insert(name);
+    return tensor;
+  }
+
+  const GgufFile& file_;
+  std::set<std::string, std::less<>> bound_;
+};
+
+}  // namespace
+
+Result<Weights> bind_weights(const GgufFile& file, const ModelConfig& config) {
+  Binder bind(file);
+  Weights weights;
+  TRY_ASSIGN(weights.embedding, bind.matrix("token_embd.weight", config.vocab, config.dim));
+  TRY_ASSIGN(weights.output_norm, bind.vector("output_norm.weight", config.dim));
+  if (config.tied_embeddings) {
+    weights.output = weights.embedding;
+  } else {
+    TRY_ASSIGN(weights.output, bind.matrix("output.weight", config.vocab, config.dim));
+  }
+  for (int64_t l = 0; l < config.layers; ++l) {
+    const std::string block = "blk." + std::to_string(l) + ".";
+    LayerWeights layer;
+    TRY_ASSIGN(layer.attn_norm, bind.vector(block + "attn_norm.weight", config.dim));
+    TRY_ASSIGN(layer.wq, bind.matrix(block + "attn_q.weight", config.q_dim(), config.dim));
+    TRY_ASSIGN(layer.wk, bind.matrix(block + "attn_k.weight", config.kv_dim(), config.dim));
+    TRY_ASSIGN(layer.wv, bind.matrix(block + "attn_v.weight", config.kv_dim(), config.dim));
+    TRY_ASSIGN(layer.wo, bind.matrix(block + "attn_output.weight", config.dim, config.q_dim()));
+    TRY_ASSIGN(layer.ffn_norm, bind.vector(block + "ffn_norm.weight", config.dim));
+    TRY_ASSIGN(layer.gate, bind.matrix(block + "ffn_gate.weight", config.ffn, config.dim));
+    TRY_ASSIGN(layer.up, bind.matrix(block + "ffn_up.weight", config.ffn, config.dim));
+    TRY_ASSIGN(layer.down, bind.matrix(block + "ffn_down.weight", config.dim, config.ffn));
+    weights.layers.push_back(std::move(layer));
+  }
+  TRY(bind.nothing_left());
+  return weights;
+}
+
+}  // namespace greta::engine

@@ -1,0 +1,75 @@
+#pragma once
+// GRETA_* flags: one table (flags.def), parsed once from the environment. An unknown GRETA_* name
+// or a value outside its type is an error with the nearest right one. Every read is remembered, so
+// that effective.json can say which flags nothing read.
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "contract/result.h"
+#include "io/output.h"
+
+namespace greta::engine {
+
+enum class FlagType {
+  boolean,  // 1 true yes on y | 0 false no off n, in any case
+  integer,  // within FlagInfo::choices, "smallest..largest"
+  choice,   // one of FlagInfo::choices
+  text,     // anything
+  list,     // "all", or names of FlagInfo::choices separated by commas
+  layers,   // "all", or numbers, ranges (4-7) and "last" separated by commas
+  phases,   // "all", or prefill_last, decode, decode0, decode1, … separated by commas
+  file,     // the bare name of a file, "x.jsonl"
+};
+std::string_view to_string(FlagType type);
+
+struct FlagInfo {
+  std::string_view name;  // GRETA_…
+  FlagType type;
+  std::string_view choices;  // "a|b|c" for choice and list, "smallest..largest" for integer
+  std::string_view default_value;
+  std::string_view doc;
+};
+std::span<const FlagInfo> flag_table();
+
+class Flags {
+ public:
+  // environment: "NAME=VALUE" entries; names not starting with GRETA_ are passed over, and so are
+  // the variables of other programs of the project (GRETA_STORE).
+  static Result<Flags> parse(std::span<const std::string> environment);
+  static Result<Flags> from_process();
+  bool boolean(std::string_view name) const;
+  int64_t integer(std::string_view name) const;
+  const std::string& text(std::string_view name) const;  // choice, text and file
+  // A list or phases flag ("q,k,attn_out"; "all"): is this item selected?
+  bool selects(std::string_view name, std::string_view item) const;
+  // A layers flag ("0,1,2,last", "all", "4-7"): is this layer of `layers` selected?
+  bool selects_layer(std::string_view name, int64_t layer, int64_t layers) const;
+
+  // Errors when a layers flag names a layer that a model of `layers` layers does not have: the
+  // trace would silently be smaller than what was asked for.
+  Result<> check_layers(int64_t layers) const;
+  // Renames the output files as the …_OUT flags say, each only when its trace is on.
+  Result<> apply_output_names(Output& output) const;
+
+  struct Effective {
+    std::string name, value, source;  // source: env or default
+    bool read = false;
+  };
+  std::vector<Effective> effective() const;
+
+ private:
+  struct Value {
+    std::string text;
+    bool from_environment = false;
+    mutable bool read = false;
+  };
+  const Value& at(std::string_view name, FlagType type) const;  // asserts that the table has it
+  const Value& at(std::string_view name) const;
+  std::vector<Value> values_;  // in the order of the table
+};
+
+}  // namespace greta::engine

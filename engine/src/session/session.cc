@@ -1,0 +1,173 @@
+#include "session/session.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "contract/records.gen.h"
+#include "forward/decode_paths.h"
+#include "session/sampler.h"
+#include "trace/align_trace.h"
+#include "trace/consistency.h"
+#include "trace/readout.h"
+#include "trace/stage_trace.h"
+
+namespace greta::engine {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+double rate(int64_t tokens, double seconds) {
+  return seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
+}
+
+}  // namespace
+
+struct Session::Impl {
+  Parts parts;
+  int64_t consistency_span = 0;  // 0: off
+  std::vector<float> logits = {};
+
+  Result<> check(const Request& request) const;
+  Result<Generation> generate(const Request& request, const OnToken& on_token);
+  Result<> write_records(const Request& request, const Generation& generation);
+};
+
+Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Session::~Session() { impl_->parts.backend.detach_all(); }
+
+Result<std::unique_ptr<Session>> Session::create(Parts parts) {
+  TRY(check_decode_matmul(parts.flags));
+  TRY(parts.flags.check_layers(parts.config.layers));
+  std::vector<std::unique_ptr<Probe>> probes;
+  probes.push_back(make_readout_probe(parts.config, parts.tokenizer, parts.flags, parts.output));
+  probes.push_back(make_stage_trace_probe(parts.config, parts.flags, parts.output));
+  probes.push_back(make_align_trace_probe(parts.config, parts.flags, parts.output));
+  std::move(parts.probes.begin(), parts.probes.end(), std::back_inserter(probes));
+  std::erase(probes, nullptr);
+  parts.probes = std::move(probes);
+  for (const auto& probe : parts.probes) parts.backend.attach(probe.get());
+
+  auto impl = std::make_unique<Impl>(Impl{.parts = std::move(parts)});
+  const Flags& flags = impl->parts.flags;
+  if (flags.boolean("GRETA_TRACE_PREFILL_DECODE")) {
+    impl->consistency_span = flags.integer("GRETA_PREFILL_DECODE_SPAN");
+  }
+  impl->logits.resize(static_cast<size_t>(impl->parts.config.vocab));
+  return std::unique_ptr<Session>(new Session(std::move(impl)));
+}
+
+Result<Generation> Session::run(const Request& request, const OnToken& on_token) {
+  TRY(impl_->check(request));
+  TRY_ASSIGN(Generation generation, impl_->generate(request, on_token));
+  TRY(impl_->write_records(request, generation));
+  return generation;
+}
+
+Result<> Session::Impl::check(const Request& request) const {
+  const auto refuse = [&](EngineExit code, const std::string& why) {
+    return fail(code, "request `" + request.id + "`: " + why);
+  };
+  const auto prompt = static_cast<int64_t>(request.prompt_tokens.size());
+  if (prompt == 0) return refuse(EngineExit::input, "the prompt has no token");
+  if (prompt > parts.options.max_seq) {
+    return refuse(EngineExit::input, "the prompt has " + std::to_string(prompt) +
+                                         " tokens, the context holds " +
+                                         std::to_string(parts.options.max_seq));
+  }
+  for (size_t i = 0; i < request.prompt_tokens.size(); ++i) {
+    const int32_t token = request.prompt_tokens[i];
+    if (token >= 0 && token < parts.config.vocab) continue;
+    return refuse(EngineExit::input, "token " + std::to_string(i) + " has id " +
+                                         std::to_string(token) + ", outside the vocabulary (0 to " +
+                                         std::to_string(parts.config.vocab - 1) + ")");
+  }
+  if (request.max_tokens < 0) {
+    return refuse(EngineExit::usage,
+                  "max_tokens is " + std::to_string(request.max_tokens) + ", below 0");
+  }
+  return {};
+}
+
+Result<Generation> Session::Impl::generate(const Request& request, const OnToken& on_token) {
+  Backend& backend = parts.backend;
+  backend.reset();
+  for (const auto& probe : parts.probes) probe->begin_request(request.id);
+
+  Generation out;
+  auto start = Clock::now();
+  TRY(backend.forward({}, request.prompt_tokens, 1, logits));
+  out.prefill_s = seconds_since(start);
+
+  start = Clock::now();
+  auto position = static_cast<int64_t>(request.prompt_tokens.size());
+  out.stop_reason = "max_tokens";
+  while (static_cast<int64_t>(out.tokens.size()) < request.max_tokens) {
+    if (!out.tokens.empty()) {
+      // The token before is fed only now that another one is wanted.
+      if (position == parts.options.max_seq) {
+        out.stop_reason = "context_full";
+        break;
+      }
+      const Pass pass = {.decode = true, .step = out.decode_passes + 1, .pos0 = position};
+      TRY(backend.forward(pass, {&out.tokens.back(), 1}, 1, logits));
+      ++out.decode_passes;
+      ++position;
+    }
+    TRY_ASSIGN(const int32_t token, greedy(logits));
+    out.tokens.push_back(token);
+    const std::string piece = parts.tokenizer.piece(token, false);
+    out.text += piece;
+    if (on_token) on_token(token, piece);
+    if (request.stop_at_eos && parts.tokenizer.is_end(token)) {
+      out.stop_reason = "eos";
+      break;
+    }
+  }
+  out.decode_s = seconds_since(start);
+  for (const auto& probe : parts.probes) TRY(probe->end_request());
+  return out;
+}
+
+Result<> Session::Impl::write_records(const Request& request, const Generation& generation) {
+  std::vector<int32_t> sequence = request.prompt_tokens;
+  sequence.insert(sequence.end(), generation.tokens.begin(), generation.tokens.end());
+  for (size_t i = 0; i < sequence.size(); ++i) {
+    record::Tokens token;
+    token.index = static_cast<int64_t>(i);
+    token.source = i < request.prompt_tokens.size() ? "prompt" : "generated";
+    token.token_id = sequence[i];
+    token.text = parts.tokenizer.piece(sequence[i], true);
+    TRY(parts.output.record(request.id, token));
+  }
+
+  if (consistency_span > 0) {
+    // The last token was never fed; it fits only if the context has room for it.
+    sequence.resize(std::min(sequence.size(), static_cast<size_t>(parts.options.max_seq)));
+    const double bound = consistency_bound(parts.options.numerics, parts.options.kv_type);
+    TRY(check_consistency(parts.backend, parts.config, bound, sequence, consistency_span,
+                          request.id, parts.output));
+  }
+
+  record::Timing timing;
+  timing.load_s = parts.load_s;
+  timing.prefill_s = generation.prefill_s;
+  timing.decode_s = generation.decode_s;
+  timing.prefill_tok_s =
+      rate(static_cast<int64_t>(request.prompt_tokens.size()), generation.prefill_s);
+  timing.decode_tok_s = rate(generation.decode_passes, generation.decode_s);
+  timing.threads = parts.options.threads;
+  TRY(parts.output.record(request.id, timing));
+
+  record::RequestEnd end;
+  end.prompt_tokens = static_cast<int64_t>(request.prompt_tokens.size());
+  end.generated_tokens = static_cast<int64_t>(generation.tokens.size());
+  end.stop_reason = generation.stop_reason;
+  end.text = generation.text;
+  return parts.output.record(request.id, end);
+}
+
+}  // namespace greta::engine

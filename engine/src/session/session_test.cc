@@ -1,0 +1,335 @@
+#include "session/session.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "session/sampler.h"
+#include "testing/test_model.h"
+#include "trace/consistency.h"
+#include "trace/tensor_stats.h"
+
+namespace greta::engine {
+namespace {
+
+using nlohmann::json;
+using testing::Model;
+using testing::odd_config;
+using testing::some_tokens;
+
+// A session over a small model, and what it wrote.
+struct Bench {
+  Model model{odd_config(), {TensorType::f16}};
+  Flags flags;
+  BackendOptions options;
+  testing::NumberTokenizer tokenizer{odd_config().vocab};
+  testing::MemoryOutput output;
+  std::unique_ptr<Backend> backend;
+  std::unique_ptr<Session> session;
+
+  explicit Bench(std::vector<std::string> environment = {}, BackendOptions chosen = {.max_seq = 40},
+                 const std::string& inject = "")
+      : flags(testing::flags_of(environment)), options(chosen) {
+    backend = testing::cpu_backend(
+        model, {.options = options, .environment = environment, .inject = inject});
+    auto made = Session::create({.backend = *backend,
+                                 .tokenizer = tokenizer,
+                                 .config = model.config,
+                                 .options = options,
+                                 .flags = flags,
+                                 .output = output,
+                                 .load_s = 0.5});
+    EXPECT_TRUE(made) << made.error().str();
+    session = *std::move(made);
+  }
+  Result<Generation> run(int64_t prompt, int64_t max_tokens, const std::string& id = "r") {
+    return session->run({.id = id,
+                         .prompt_tokens = some_tokens(prompt, model.config.vocab),
+                         .max_tokens = max_tokens});
+  }
+  const std::vector<json>& of(const std::string& event) { return output.records[event]; }
+};
+
+TEST(Session, TwoTokensAreAPrefillAndOneDecode) {
+  Bench bench;
+  std::vector<int32_t> seen;
+  const auto result =
+      bench.session->run({.id = "p", .prompt_tokens = some_tokens(7, 97), .max_tokens = 2},
+                         [&](int32_t token, const std::string& piece) {
+                           seen.push_back(token);
+                           EXPECT_EQ(piece, "<" + std::to_string(token) + ">");
+                         });
+  ASSERT_TRUE(result) << result.error().str();
+  EXPECT_EQ(result->tokens, seen);
+  EXPECT_EQ(result->tokens.size(), 2u);
+  EXPECT_EQ(result->decode_passes, 1);
+  EXPECT_EQ(result->stop_reason, "max_tokens");
+
+  ASSERT_EQ(bench.of("readout").size(), 2u);
+  const json& prefill = bench.of("readout")[0];
+  EXPECT_EQ(prefill["phase"], "prefill_last");
+  EXPECT_EQ(prefill["request"], "p");
+  EXPECT_EQ(prefill["tokens_total"], 7);
+  EXPECT_EQ(prefill["pos_id"], 6);
+  EXPECT_EQ(prefill["token_index"], 6);
+  EXPECT_EQ(prefill["readout_buffer_kind"], "seq");
+  EXPECT_EQ(prefill["readout_mismatch"], false);
+  EXPECT_EQ(prefill["token_id"], some_tokens(7, 97).back());
+  EXPECT_EQ(prefill["top1_id"], result->tokens[0]);
+  EXPECT_EQ(prefill["vocab"], 97);
+  const json& decode = bench.of("readout")[1];
+  EXPECT_EQ(decode["phase"], "decode0");
+  EXPECT_EQ(decode["step"], 1);
+  EXPECT_EQ(decode["pos_id"], 7);
+  EXPECT_EQ(decode["token_index"], 0);
+  EXPECT_EQ(decode["token_id"], result->tokens[0]);
+  EXPECT_EQ(decode["top1_id"], result->tokens[1]);
+  EXPECT_EQ(decode["readout_buffer_kind"], "single_token");
+  EXPECT_NE(decode["logits_hash"], prefill["logits_hash"]);
+
+  ASSERT_EQ(bench.of("tokens").size(), 9u);
+  EXPECT_EQ(bench.of("tokens")[6]["source"], "prompt");
+  EXPECT_EQ(bench.of("tokens")[7]["source"], "generated");
+  EXPECT_EQ(bench.of("tokens")[7]["token_id"], result->tokens[0]);
+  EXPECT_EQ(bench.of("timing")[0]["load_s"], 0.5);
+  EXPECT_EQ(bench.output.order.back(), "request_end");
+  EXPECT_EQ(bench.of("request_end")[0]["generated_tokens"], 2);
+  EXPECT_TRUE(bench.of("stage_trace").empty());
+  EXPECT_TRUE(bench.of("attn_align").empty());
+}
+
+// The figures of the readout, computed again from the logits.
+TEST(Session, ReadoutFiguresAreThoseOfTheLogits) {
+  Bench bench;
+  ASSERT_TRUE(bench.run(12, 1));
+  const json record = bench.of("readout")[0];
+  const auto logits =
+      testing::by_prefill(*bench.backend, bench.model.config, some_tokens(12, 97), 1);
+  double sum = 0, total = 0, entropy = 0;
+  for (const float logit : logits) sum += logit, total += std::exp(static_cast<double>(logit));
+  for (const float logit : logits) {
+    const double p = std::exp(static_cast<double>(logit)) / total;
+    entropy -= p * std::log(p);
+  }
+  auto sorted = logits;
+  std::ranges::sort(sorted, std::greater());
+  EXPECT_EQ(record["logits_hash"], hash_of(logits).hex());
+  EXPECT_EQ(record["logits_max"], sorted[0]);
+  EXPECT_EQ(record["logits_min"], sorted.back());
+  EXPECT_EQ(record["top1_logit"], sorted[0]);
+  EXPECT_EQ(record["top2_logit"], sorted[1]);
+  EXPECT_NEAR(record["gap"], sorted[0] - sorted[1], 1e-6);
+  EXPECT_NEAR(record["logits_mean"], sum / 97, 1e-9);
+  EXPECT_NEAR(record["entropy"], entropy, 1e-9);
+  EXPECT_EQ(record["nan"], 0);
+}
+
+TEST(Session, StopsAtTheEndTokenAndAtTheEndOfTheContext) {
+  Bench bench;
+  const auto free_run = bench.run(5, 6);
+  ASSERT_TRUE(free_run);
+  bench.tokenizer.end = free_run->tokens[2];
+  size_t expected = 1;
+  while (free_run->tokens[expected - 1] != bench.tokenizer.end) ++expected;
+  const auto ended = bench.run(5, 6);
+  ASSERT_TRUE(ended);
+  EXPECT_EQ(ended->tokens.size(), expected);
+  EXPECT_EQ(ended->stop_reason, "eos");
+  EXPECT_EQ(ended->text.find("<" + std::to_string(bench.tokenizer.end) + ">"), std::string::npos);
+  const auto past_end = bench.session->run(
+      {.id = "r", .prompt_tokens = some_tokens(5, 97), .max_tokens = 6, .stop_at_eos = false});
+  ASSERT_TRUE(past_end);
+  EXPECT_EQ(past_end->tokens, free_run->tokens);
+
+  bench.tokenizer.end = -1;
+  // 40 positions hold a prompt of 38 and two decoded tokens; the third answer needs no slot.
+  const auto full = bench.run(38, 10);
+  ASSERT_TRUE(full) << full.error().str();
+  EXPECT_EQ(full->stop_reason, "context_full");
+  EXPECT_EQ(full->tokens.size(), 3u);
+  const auto exact = bench.run(38, 3);
+  ASSERT_TRUE(exact);
+  EXPECT_EQ(exact->stop_reason, "max_tokens");
+  const auto none = bench.run(40, 0);
+  ASSERT_TRUE(none);
+  EXPECT_TRUE(none->tokens.empty());
+}
+
+TEST(Session, RefusesRequestsThatCannotRun) {
+  Bench bench;
+  struct Case {
+    std::vector<int32_t> tokens;
+    int64_t max_tokens;
+    EngineExit code;
+    std::string message;
+  };
+  const Case cases[] = {{{}, 1, EngineExit::input, "request `r`: the prompt has no token"},
+                        {some_tokens(41, 97), 1, EngineExit::input,
+                         "request `r`: the prompt has 41 tokens, the context holds 40"},
+                        {{1, 97},
+                         1,
+                         EngineExit::input,
+                         "request `r`: token 1 has id 97, outside the vocabulary (0 to 96)"},
+                        {{1}, -1, EngineExit::usage, "request `r`: max_tokens is -1, below 0"}};
+  for (const Case& c : cases) {
+    const auto result =
+        bench.session->run({.id = "r", .prompt_tokens = c.tokens, .max_tokens = c.max_tokens});
+    ASSERT_FALSE(result);
+    EXPECT_EQ(result.error().message, c.message);
+    EXPECT_EQ(result.error().exit_code, static_cast<int>(c.code));
+  }
+  EXPECT_TRUE(bench.output.order.empty()) << "a refused request left records";
+}
+
+TEST(Session, RequestsDoNotInfluenceEachOther) {
+  Bench bench;
+  const auto first = bench.run(9, 4, "a");
+  ASSERT_TRUE(bench.run(30, 4, "b"));
+  const auto again = bench.run(9, 4, "c");
+  ASSERT_TRUE(first && again);
+  EXPECT_EQ(first->tokens, again->tokens);
+  EXPECT_EQ(bench.of("readout")[0]["logits_hash"], bench.of("readout")[8]["logits_hash"]);
+}
+
+TEST(Session, AFullDiskIsAnErrorAndLeavesNoRequestEnd) {
+  for (const int64_t room : {0, 1, 3, 12}) {
+    Bench bench({"GRETA_TRACE_STAGE=1", "GRETA_TRACE_PREFILL_DECODE=1"});
+    bench.output.fail_after = room;
+    const auto result = bench.run(6, 3);
+    ASSERT_FALSE(result) << room;
+    EXPECT_EQ(result.error().message, "disk full");
+    EXPECT_TRUE(bench.of("request_end").empty());
+  }
+}
+
+// Traces look; the answer stays bit for bit what it was.
+TEST(Session, TracesChangeNoLogit) {
+  Bench plain, traced({"GRETA_TRACE_STAGE=1", "GRETA_TRACE_ATTN_ALIGN=1",
+                       "GRETA_TRACE_PREFILL_DECODE=1", "GRETA_TRACE_STAGE_SAMPLE=4"});
+  ASSERT_TRUE(plain.run(11, 4));
+  ASSERT_TRUE(traced.run(11, 4));
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_EQ(plain.of("readout")[i]["logits_hash"], traced.of("readout")[i]["logits_hash"]);
+  }
+}
+
+TEST(StageTrace, WritesWhatTheFlagsSelect) {
+  Bench all({"GRETA_TRACE_STAGE=1"});
+  ASSERT_TRUE(all.run(5, 3));
+  EXPECT_EQ(all.of("stage_trace").size(), 3u * (14 * 3 + 3));
+
+  Bench few({"GRETA_TRACE_STAGE=1", "GRETA_TRACE_STAGE_LAYERS=0,last",
+             "GRETA_TRACE_STAGE_POINTS=q,x_out", "GRETA_TRACE_STAGE_PHASES=decode1",
+             "GRETA_TRACE_STAGE_SAMPLE=3"});
+  ASSERT_TRUE(few.run(5, 3));
+  ASSERT_EQ(few.of("stage_trace").size(), 4u);
+  const json& record = few.of("stage_trace")[0];
+  EXPECT_EQ(record["phase"], "decode1");
+  EXPECT_EQ(record["point"], "q");
+  EXPECT_EQ(record["layer"], 0);
+  EXPECT_EQ(record["pos_id"], 6);
+  EXPECT_EQ(record["stride_elems"], 60);
+  EXPECT_EQ(record["sample"].size(), 3u);
+  EXPECT_EQ(few.of("stage_trace")[3]["layer"], 2);
+
+  // The hash is over every row: prefills that differ in an early token only.
+  const auto hash_of_embedding = [](int32_t first) {
+    Bench bench({"GRETA_TRACE_STAGE=1", "GRETA_TRACE_STAGE_POINTS=embed_out"});
+    EXPECT_TRUE(bench.session->run({.id = "r", .prompt_tokens = {first, 2, 3}, .max_tokens = 1}));
+    return std::pair(bench.of("stage_trace")[0]["hash"], bench.of("stage_trace")[0]["row_hash"]);
+  };
+  const auto one = hash_of_embedding(1), two = hash_of_embedding(2);
+  EXPECT_NE(one.first, two.first);
+  EXPECT_EQ(one.second, two.second);
+}
+
+TEST(AlignTrace, CountsEveryHeadOfEveryStep) {
+  for (const std::string fault : {"", "misaligned_load:layer=1"}) {
+    Bench bench({"GRETA_TRACE_ATTN_ALIGN=1"}, {.max_seq = 40}, fault);
+    ASSERT_TRUE(bench.run(6, 4));  // 3 decode steps
+    ASSERT_EQ(bench.of("attn_align").size(), 3u * 6);
+    for (const json& record : bench.of("attn_align")) {
+      const bool query = record["tensor"] == "q" || record["tensor"] == "o";
+      EXPECT_EQ(record["checks"], 3 * (query ? 6 : 2)) << record;
+      EXPECT_EQ(record["required_bytes"], 8);  // heads of 10 floats
+      const bool bad = !fault.empty() && record["layer"] == 1 && record["tensor"] == "q";
+      EXPECT_EQ(record["violations"], bad ? 18 : 0) << record;
+      EXPECT_EQ(record["min_alignment"], bad ? 4 : 8) << record;
+      EXPECT_LE(record["misaligned_16"], record["misaligned_32"]);
+    }
+  }
+}
+
+TEST(Consistency, IsZeroWhereTheOrderIsFixed) {
+  for (const KvType kv_type : {KvType::f32, KvType::f16, KvType::bf16}) {
+    Bench bench({"GRETA_TRACE_PREFILL_DECODE=1", "GRETA_PREFILL_DECODE_SPAN=6"},
+                {.threads = 2, .kv_type = kv_type, .max_seq = 40});
+    ASSERT_TRUE(bench.run(20, 3));
+    ASSERT_EQ(bench.of("prefill_decode_consistency").size(), 6u);
+    int64_t position = 17;
+    for (const json& record : bench.of("prefill_decode_consistency")) {
+      EXPECT_EQ(record["position"], position++);
+      EXPECT_EQ(record["rel_l2"], 0.0);
+      EXPECT_EQ(record["bound"], 0.0);
+      EXPECT_EQ(record["top1_equal"], true);
+      EXPECT_EQ(record["prefill_hash"], record["decode_hash"]);
+    }
+    // The token chosen at a position is what the run chose there.
+    const json& last_prompt = bench.of("prefill_decode_consistency")[2];
+    EXPECT_EQ(last_prompt["top1_decode"], bench.of("tokens")[20]["token_id"]);
+  }
+}
+
+TEST(Consistency, SeesADecodeThatDiffers) {
+  Bench bench({"GRETA_TRACE_PREFILL_DECODE=1"}, {.max_seq = 40}, "seq_len_off_by_one:layer=2");
+  ASSERT_TRUE(bench.run(10, 2));
+  ASSERT_EQ(bench.of("prefill_decode_consistency").size(), 11u);  // N − 1 < 16
+  for (const json& record : bench.of("prefill_decode_consistency")) {
+    EXPECT_GT(record["rel_l2"].get<double>(), record["bound"].get<double>());
+    EXPECT_NE(record["prefill_hash"], record["decode_hash"]);
+  }
+}
+
+TEST(Consistency, FitsAFullContextAndASingleToken) {
+  Bench bench({"GRETA_TRACE_PREFILL_DECODE=1"});
+  ASSERT_TRUE(bench.run(40, 1));  // 41 tokens, 40 of them fit
+  EXPECT_EQ(bench.of("prefill_decode_consistency").size(), 16u);
+  ASSERT_TRUE(bench.run(1, 0, "single"));
+  EXPECT_EQ(bench.of("prefill_decode_consistency").size(), 16u);
+  EXPECT_EQ(bench.of("request_end").size(), 2u);
+}
+
+TEST(Consistency, BoundsFollowTheElementType) {
+  EXPECT_EQ(consistency_bound(Numerics::strict, KvType::bf16), 0);
+  EXPECT_EQ(consistency_bound(Numerics::fast, KvType::f32), 1e-5);
+  EXPECT_EQ(consistency_bound(Numerics::fast, KvType::f16), 0x1p-9);
+  EXPECT_EQ(consistency_bound(Numerics::fast, KvType::bf16), 0x1p-7);
+}
+
+TEST(Sampler, TakesTheLargestAndNeverNan) {
+  EXPECT_EQ(greedy(std::vector<float>{1, NAN, 3, 3}).value(), 2);
+  const auto none = greedy(std::vector<float>{NAN, NAN});
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().exit_code, static_cast<int>(EngineExit::numeric));
+}
+
+TEST(TensorStats, CountsWhatIsNotANumber) {
+  const TensorStats stats = stats_of(std::vector<float>{3, NAN, -1, INFINITY, 0, 2});
+  EXPECT_EQ(stats.nan, 1);
+  EXPECT_EQ(stats.inf, 1);
+  EXPECT_EQ(stats.nonzero, 5);
+  EXPECT_EQ(stats.min, -1);
+  EXPECT_EQ(stats.max, 3);
+  EXPECT_EQ(stats.mean, 1);
+  EXPECT_EQ(stats.abs_sum, 6);
+  EXPECT_DOUBLE_EQ(stats.rms, std::sqrt(14.0 / 4));
+  EXPECT_DOUBLE_EQ(stats.std, std::sqrt(10.0 / 4));
+  // The last element counts: a hash over a part would not see it.
+  std::vector<float> values(1000, 1.0f);
+  const auto before = hash_of(values);
+  values.back() = 2.0f;
+  EXPECT_NE(before, hash_of(values));
+}
+
+}  // namespace
+}  // namespace greta::engine

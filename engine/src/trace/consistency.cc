@@ -1,0 +1,96 @@
+#include "trace/consistency.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "contract/records.gen.h"
+#include "kernels/kernels.h"
+#include "trace/tensor_stats.h"
+
+namespace greta::engine {
+namespace {
+
+struct LogSoftmax {
+  double largest = 0, log_total = 0;
+  explicit LogSoftmax(std::span<const float> logits) {
+    largest = *std::max_element(logits.begin(), logits.end());
+    double total = 0;
+    for (const float logit : logits) total += std::exp(logit - largest);
+    log_total = std::log(total);
+  }
+  double operator()(float logit) const { return logit - largest - log_total; }
+};
+
+record::PrefillDecodeConsistency compare(std::span<const float> prefill,
+                                         std::span<const float> decode) {
+  record::PrefillDecodeConsistency record;
+  const LogSoftmax log_p(prefill), log_q(decode);
+  double difference = 0, norm = 0;
+  for (size_t i = 0; i < prefill.size(); ++i) {
+    const double p = prefill[i], d = static_cast<double>(decode[i]) - p;
+    difference += d * d;
+    norm += p * p;
+    // NaN must not be lost in a maximum.
+    if (!(std::abs(d) <= record.max_diff)) record.max_diff = std::abs(d);
+    record.kl += std::exp(log_p(prefill[i])) * (log_p(prefill[i]) - log_q(decode[i]));
+  }
+  const bool same = std::memcmp(prefill.data(), decode.data(), prefill.size_bytes()) == 0;
+  record.rel_l2 = same ? 0 : std::sqrt(difference) / std::sqrt(norm);
+  if (same) record.max_diff = record.kl = 0;
+  record.logits_std = stats_of(prefill).std;
+  record.top1_prefill = kernels::top2(prefill).id[0];
+  record.top1_decode = kernels::top2(decode).id[0];
+  record.top1_equal = record.top1_prefill == record.top1_decode;
+  record.prefill_hash = hash_of(prefill);
+  record.decode_hash = hash_of(decode);
+  return record;
+}
+
+}  // namespace
+
+double consistency_bound(Numerics numerics, KvType kv_type) {
+  if (numerics == Numerics::strict) return 0;
+  switch (kv_type) {
+    case KvType::f32:
+      return 1e-5;
+    case KvType::f16:
+      return 4 * 0x1p-11;
+    case KvType::bf16:
+      return 4 * 0x1p-9;
+  }
+  return 0;
+}
+
+Result<> check_consistency(Backend& backend, const ModelConfig& config, double bound,
+                           std::span<const int32_t> tokens, int64_t span,
+                           const std::string& request, Output& output) {
+  const auto total = static_cast<int64_t>(tokens.size());
+  const int64_t decoded = std::min(span, total - 1);
+  if (decoded < 1) return {};
+  const auto vocab = static_cast<size_t>(config.vocab);
+  std::vector<float> prefill(static_cast<size_t>(decoded) * vocab);
+  std::vector<float> decode(vocab);
+
+  backend.reset();
+  TRY(backend.forward({.traced = false}, tokens, decoded, prefill));
+  backend.reset();
+  const int64_t first = total - decoded;
+  TRY(backend.forward({.traced = false}, tokens.first(static_cast<size_t>(first)), 0, {}));
+  for (int64_t i = 0; i < decoded; ++i) {
+    const auto at = static_cast<size_t>(first + i);
+    const Pass pass = {.decode = true, .step = i + 1, .pos0 = first + i, .traced = false};
+    TRY(backend.forward(pass, tokens.subspan(at, 1), 1, decode));
+    auto record = compare(
+        std::span<const float>(prefill).subspan(static_cast<size_t>(i) * vocab, vocab), decode);
+    record.position = first + i;
+    record.token_id = tokens[at];
+    record.bound = bound;
+    TRY(output.record(request, record));
+  }
+  backend.reset();
+  return {};
+}
+
+}  // namespace greta::engine

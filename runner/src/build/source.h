@@ -1,0 +1,37 @@
+#pragma once
+// The engine's sources at the pinned commit: what they are (one hash over modes, blobs and paths,
+// the same for a commit and for an equal working tree), and a clean copy of them.
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "contract/result.h"
+#include "spec/spec.h"
+#include "system/layout.h"
+#include "system/process.h"
+
+namespace greta::runner {
+
+struct Source {
+  std::filesystem::path top;       // of the repository, or of its mirror
+  std::string commit;              // full id; "" where there is no git history
+  std::string asked;               // as in the spec: worktree, HEAD, v1.2, …
+  bool worktree = false;           // the files as they are, not those of `commit`
+  bool dirty = false;              // worktree: its files differ from `commit`
+  std::string tree;                // SHA-256 of `listing`
+  std::string listing;             // "mode blob-id\tpath" a line, sorted: what `tree` covers
+  std::vector<std::string> paths;  // what of the repository belongs to the engine; empty: all
+};
+
+// In a greta source tree only what the engine is built from counts, so that a changed README
+// rebuilds nothing; any other repository counts whole. Errors: no repository, unknown commit (with
+// the place in the spec), HEAD over a dirty tree (with the files).
+Result<Source> resolve_source(const EngineSpec& engine, const std::filesystem::path& root,
+                              const Layout& layout, const Cancel& cancel);
+
+// Writes the files into an empty folder. An error if the working tree changed since it was
+// resolved.
+Result<> export_source(const Source& source, const std::filesystem::path& to, const Cancel& cancel);
+
+}  // namespace greta::runner

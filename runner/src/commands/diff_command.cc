@@ -1,0 +1,84 @@
+// greta diff A B: what differs between two runs, confounders first.
+
+#include <iostream>
+
+#include "run/history.h"
+#include "store/diff.h"
+#include "system/context.h"
+
+namespace greta::runner {
+namespace {
+
+constexpr size_t kUsualRows = 20;
+
+struct DiffOptions {
+  std::string a, b;
+  size_t top = kUsualRows;
+  bool markdown = false;
+};
+
+struct OpenedPair {
+  store::Store store;
+  store::Selection a, b;
+};
+
+Result<OpenedPair> open_pair(const Context& context, const DiffOptions& options,
+                             store::Access access) {
+  TRY_ASSIGN(store::Store store, context.open_store(access));
+  std::error_code error;
+  const auto root = find_history(std::filesystem::current_path(error)).parent_path().parent_path();
+  const auto select = [&](const std::string& name) -> Result<store::Selection> {
+    if (access == store::Access::read_only) return store.select(name);
+    return select_with_history(store, name, root);
+  };
+  TRY_ASSIGN(store::Selection a, select(options.a));
+  TRY_ASSIGN(store::Selection b, select(options.b));
+  return OpenedPair{std::move(store), std::move(a), std::move(b)};
+}
+
+// For writing only where recorded figures have to come in.
+Result<OpenedPair> open_pair(const Context& context, const DiffOptions& options) {
+  auto opened = open_pair(context, options, store::Access::read_only);
+  const bool may_import = options.a.ends_with("@recorded") || options.b.ends_with("@recorded");
+  if (opened || !may_import) return opened;
+  return open_pair(context, options, store::Access::read_write);
+}
+
+Result<> diff(Context& context, const DiffOptions& options) {
+  TRY_ASSIGN(OpenedPair opened, open_pair(context, options));
+  for (const store::Selection* selection : {&opened.a, &opened.b}) {
+    if (selection->why == store::Selection::Why::latest) {
+      context.say("note: " + selection->milestone +
+                  " has no accepted run; this is its latest complete one, " + selection->name);
+    }
+  }
+  TRY_ASSIGN(const store::Diff found, store::diff(opened.store, opened.a.run, opened.b.run));
+  std::cout << (context.json ? store::to_json(found) : store::to_markdown(found, options.top))
+            << std::flush;
+  if (!std::cout) return fail(Exit::infrastructure, "standard output cannot be written");
+  context.exit_code = store::exit_code(found);
+  return {};
+}
+
+}  // namespace
+
+void register_diff(CLI::App& app, Context& context) {
+  CLI::App* const command = app.add_subcommand(
+      "diff", "what differs between two runs: confounders first, then figures, worst first");
+  const auto options = std::make_shared<DiffOptions>();
+  command->add_option("a", options->a, "B3.21, B3.21@recorded, B3.21@RUN, a run's name")
+      ->required();
+  command->add_option("b", options->b, "the run to compare with it")->required();
+  command->add_option("--top", options->top, "figures to list; --json lists all")
+      ->capture_default_str();
+  command->add_flag("--md", options->markdown, "Markdown: what is printed without it, too");
+  command->footer(
+      "exit code: 0 identical or within floor, 1 diverged, 3 nothing in common, 5 not comparable\n"
+      "example:\n"
+      "  greta diff B3.21@recorded B3.21");
+  command->callback([&context, options] {
+    if (const auto done = diff(context, *options); !done) context.fail(done.error());
+  });
+}
+
+}  // namespace greta::runner

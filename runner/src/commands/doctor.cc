@@ -1,0 +1,221 @@
+#include "commands/doctor.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "system/context.h"
+#include "system/environment.h"
+#include "system/files.h"
+#include "system/layout.h"
+
+namespace greta::runner {
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+namespace {
+
+constexpr int64_t kLittleDiskBytes = int64_t{10} << 30, kNoDiskBytes = int64_t{2} << 30;
+constexpr int64_t kLittleMemoryBytes = int64_t{4} << 30;
+
+Finding tool_finding(const ToolState& state, bool other_works) {
+  Finding finding{.what = to_string(state.tool)};
+  if (state.usable) {
+    finding.state = state.version + (state.rootless ? ", rootless" : "") + ", " + state.found;
+    return finding;
+  }
+  finding.health = other_works ? Health::note : Health::bad;
+  finding.state = state.problem;
+  finding.fix = state.fix;
+  return finding;
+}
+
+Finding git_finding(const Cancel& cancel) {
+  Finding finding{.what = "git"};
+  auto version = output_of({"git", "--version"}, cancel, 20);
+  if (version) {
+    version->erase(version->find_last_not_of('\n') + 1);
+    finding.state = version->substr(version->rfind(' ') + 1);
+  } else {
+    finding.health = Health::bad;
+    finding.state = "not installed: engines cannot be built from a commit";
+    finding.fix = "apt-get install git";
+  }
+  return finding;
+}
+
+Finding disk_finding(const fs::path& store) {
+  fs::path folder = fs::absolute(store).parent_path();
+  while (!fs::exists(folder) && folder != folder.parent_path()) folder = folder.parent_path();
+  const int64_t bytes = free_bytes(folder);
+  Finding finding{.what = "disk",
+                  .state = human_bytes(static_cast<double>(bytes)) + " free at " + folder.string()};
+  if (bytes < kLittleDiskBytes) {
+    finding.health = bytes < kNoDiskBytes ? Health::bad : Health::note;
+    finding.fix = "the image docker/rocm takes about 2 GiB, traces of large models more";
+  }
+  if (access(folder.c_str(), W_OK) != 0) {
+    finding.health = Health::bad;
+    finding.state += ", not writable";
+    finding.fix = "choose another place with --store FILE";
+  }
+  return finding;
+}
+
+Finding memory_finding(const Machine& machine) {
+  Finding finding{.what = "memory",
+                  .state = human_bytes(static_cast<double>(machine.memory_bytes)) + ", " +
+                           std::to_string(machine.cpus) + " processors (" + machine.cpu + ", " +
+                           machine.isa + ")"};
+  if (machine.memory_bytes < kLittleMemoryBytes) {
+    finding.health = Health::note;
+    finding.fix = "builds of the engine may need more: `limits: {memory: …}` in the spec";
+  }
+  return finding;
+}
+
+// Which images of docker/… were made here already.
+Finding image_finding(const ToolState& tool, const Cancel& cancel) {
+  Finding finding{.what = "images"};
+  const auto listed =
+      output_of({to_string(tool.tool), "images", "--filter", "reference=localhost/greta/*",
+                 "--format", "{{.Repository}}:{{.Tag}}"},
+                cancel, 30);
+  if (!listed || listed->empty()) {
+    finding.health = Health::note;
+    finding.state = "none built yet";
+    finding.fix = "the first `greta run` builds what its spec names (some minutes)";
+    return finding;
+  }
+  std::string text = *listed;
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  finding.state = text;
+  return finding;
+}
+
+const char* word(Health health) {
+  switch (health) {
+    case Health::good:
+      return "ok  ";
+    case Health::note:
+      return "note";
+    case Health::bad:
+      break;
+  }
+  return "BAD ";
+}
+
+void run_doctor(Context& context) {
+  install_signal_handlers();
+  const Cancel& cancel = process_cancel();
+  const ToolState podman = probe_tool(Tool::podman, cancel, Memory::probe_again);
+  const ToolState docker = probe_tool(Tool::docker, cancel);
+  const Machine machine = inspect_machine();
+  std::vector<Finding> findings = tool_findings(podman, docker);
+  for (const ToolState* tool : {&podman, &docker}) {
+    if (tool->usable) {
+      findings.push_back(image_finding(*tool, cancel));
+      break;
+    }
+  }
+  findings.push_back(git_finding(cancel));
+  findings.push_back(disk_finding(context.find_store()));
+  findings.push_back(memory_finding(machine));
+  findings.push_back({.what = "kernel", .state = machine.kernel});
+  for (auto& finding : device_findings(machine)) findings.push_back(std::move(finding));
+  const bool works = podman.usable || docker.usable;
+  if (context.json) {
+    Json json = {{"usable", works}, {"findings", Json::array()}};
+    for (const auto& finding : findings) {
+      const std::string health = finding.health == Health::good   ? "ok"
+                                 : finding.health == Health::note ? "note"
+                                                                  : "bad";
+      json["findings"].push_back({{"what", finding.what},
+                                  {"health", health},
+                                  {"state", finding.state},
+                                  {"fix", finding.fix}});
+    }
+    std::printf("%s\n", json.dump(2, ' ', false, Json::error_handler_t::replace).c_str());
+  } else {
+    std::fputs(to_text(findings).c_str(), stdout);
+    if (!works) {
+      std::puts("no container tool works here; `greta run --executor host` runs without isolation");
+    }
+  }
+  context.exit_code = works ? 0 : static_cast<int>(Exit::infrastructure);
+}
+
+}  // namespace
+
+std::vector<Finding> tool_findings(const ToolState& podman, const ToolState& docker) {
+  return {tool_finding(podman, docker.usable), tool_finding(docker, podman.usable)};
+}
+
+std::vector<Finding> device_findings(const Machine& machine) {
+  std::vector<Finding> out;
+  if (machine.amd_kfd) {
+    Finding amd{.what = "AMD GPU"};
+    amd.state = (machine.amd_card.empty() ? "/dev/kfd" : machine.amd_card) + ", amdgpu driver " +
+                (machine.amd_driver.empty() ? "of the kernel" : machine.amd_driver) + ", groups";
+    for (const int64_t group : machine.amd_groups) amd.state += " " + std::to_string(group);
+    if (machine.render_nodes.empty()) {
+      amd.health = Health::bad;
+      amd.state += ", no /dev/dri/renderD*";
+      amd.fix = "load the driver with its render nodes: `modprobe amdgpu`, then look at `dmesg`";
+    } else if (access("/dev/kfd", R_OK | W_OK) != 0) {
+      amd.health = Health::bad;
+      amd.state += ", this user may not open /dev/kfd";
+      amd.fix = "`usermod -aG render,video $USER` and log in again";
+    } else {
+      amd.state += machine.amd_cdi ? ", enters containers by CDI"
+                                   : ", enters containers by /dev/kfd and /dev/dri";
+    }
+    out.push_back(std::move(amd));
+  } else {
+    out.push_back({.health = Health::note,
+                   .what = "AMD GPU",
+                   .state = "no /dev/kfd: experiments run on the CPU",
+                   .fix = "with an AMD card: install the amdgpu driver (amdgpu-dkms, or a kernel "
+                          "that has it) and `modprobe amdgpu`"});
+  }
+  if (machine.nvidia) {
+    Finding nvidia{.what = "NVIDIA GPU",
+                   .state = "driver " + (machine.nvidia_driver.empty() ? "of unknown version"
+                                                                       : machine.nvidia_driver)};
+    if (machine.nvidia_cdi) {
+      nvidia.state += ", enters containers by CDI";
+    } else {
+      nvidia.health = Health::bad;
+      nvidia.state += ", no CDI spec";
+      nvidia.fix =
+          "install nvidia-container-toolkit and run `nvidia-ctk cdi generate "
+          "--output=/etc/cdi/nvidia.yaml`";
+    }
+    out.push_back(std::move(nvidia));
+  }
+  for (const auto& file : machine.cdi_files) out.push_back({.what = "CDI", .state = file});
+  return out;
+}
+
+std::string to_text(const std::vector<Finding>& findings) {
+  size_t width = 0;
+  for (const auto& finding : findings) width = std::max(width, finding.what.size());
+  std::string out;
+  for (const auto& finding : findings) {
+    out += std::string(word(finding.health)) + "  " + finding.what +
+           std::string(width - finding.what.size(), ' ') + "  " + finding.state + "\n";
+    if (!finding.fix.empty()) out += std::string(width + 8, ' ') + "→ " + finding.fix + "\n";
+  }
+  return out;
+}
+
+void register_doctor(CLI::App& app, Context& context) {
+  CLI::App* doctor =
+      app.add_subcommand("doctor", "what works on this machine, and how to fix what does not");
+  doctor->footer("exit: 0 a container tool works, 4 none does");
+  doctor->callback([&context] { run_doctor(context); });
+}
+
+}  // namespace greta::runner

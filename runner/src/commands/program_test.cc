@@ -1,0 +1,174 @@
+// The program itself: killed at any moment, several at once, its command line.
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <random>
+#include <thread>
+
+#include "run/run_fixture.h"
+#include "system/process.h"
+
+namespace greta::runner {
+namespace {
+
+namespace fs = std::filesystem;
+const Cancel kNever;
+
+class Program : public Experiment {
+ protected:
+  // Starts `greta run FILE` and does not wait for it.
+  pid_t start(const fs::path& file, const fs::path& store) const {
+    const pid_t pid = fork();
+    if (pid == 0) {
+      const int log = open((store.string() + ".log").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+      dup2(log, 1);
+      dup2(log, 2);
+      execl(GRETA_BINARY, GRETA_BINARY, "run", file.c_str(), "--executor", "host", "--store",
+            store.c_str(), static_cast<char*>(nullptr));
+      _exit(127);
+    }
+    return pid;
+  }
+  static int wait_for(pid_t pid) {
+    int status = 0;
+    waitpid(pid, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  }
+  // Everything that the last run answers, in one order.
+  std::string answer(const fs::path& store) {
+    context_.store_path = store;
+    const std::string last = " WHERE run = (SELECT max(run) FROM runs WHERE status = 'complete') ";
+    return query("SELECT variant, prompt, repeat, status FROM cells" + last + "ORDER BY 1, 2, 3") +
+           query("SELECT variant, prompt, repeat, phase, top1_id, gap FROM readout" + last +
+                 "ORDER BY 1, 2, 3") +
+           query("SELECT id, status, row_count, measured FROM gates" + last + "ORDER BY 1");
+  }
+  fs::path slow_spec() const {
+    return spec(
+        "matrix: {GRETA_SCALE: ['1', '2']}\nrepeat: 3\nflags: {GRETA_BEHAVE: slow}\n"
+        "expect: [{id: gap, metric: readout.gap, agg: max, le: 2.5}]\n");
+  }
+  Finished greta(const std::vector<std::string>& words) {
+    Command command;
+    command.argv = {GRETA_BINARY};
+    command.argv.insert(command.argv.end(), words.begin(), words.end());
+    command.working_folder = folder_.path();
+    command.stdout_file = folder_ / "stdout";
+    command.stderr_file = folder_ / "stderr";
+    return run_command(command, kNever).value();
+  }
+  std::string out() const { return *read_file(folder_ / "stdout"); }
+  std::string err() const { return *read_file(folder_ / "stderr"); }
+};
+
+TEST_F(Program, KilledAtTenMomentsItEndsInTheSameCompleteResult) {
+  const fs::path file = slow_spec();
+  const fs::path whole = folder_ / "whole/.greta/store.sqlite";
+  fs::create_directories(whole.parent_path());
+  const auto began = std::chrono::steady_clock::now();
+  ASSERT_EQ(wait_for(start(file, whole)), 0) << *read_file(whole.string() + ".log");
+  const double whole_s =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
+  const std::string wanted = answer(whole);
+  ASSERT_NE(wanted.find("GRETA_SCALE=2|b|2|prefill_last"), std::string::npos) << wanted;
+
+  const unsigned seed = std::random_device{}();
+  std::mt19937 random(seed);
+  int killed = 0;
+  for (int moment = 0; moment < 10; ++moment) {
+    const fs::path store = folder_ / ("killed" + std::to_string(moment) + "/.greta/store.sqlite");
+    fs::create_directories(store.parent_path());
+    const pid_t pid = start(file, store);
+    const double share = (moment + std::uniform_real_distribution<>(0, 1)(random)) / 10;
+    std::this_thread::sleep_for(std::chrono::duration<double>(share * whole_s));
+    kill(pid, SIGKILL);
+    killed += wait_for(pid) == 128 + SIGKILL;
+    ASSERT_EQ(wait_for(start(file, store)), 0) << "seed " << seed << " moment " << moment << "\n"
+                                               << *read_file(store.string() + ".log");
+    EXPECT_EQ(answer(store), wanted) << "seed " << seed << " moment " << moment;
+    EXPECT_EQ(query("SELECT count(*) FROM runs WHERE status = 'running'"), "0\n");
+    EXPECT_TRUE(fs::is_empty(store.parent_path() / "tmp")) << "seed " << seed;
+  }
+  EXPECT_GE(killed, 5) << "most kills came too late to prove anything";
+}
+
+TEST_F(Program, SeveralAtOnceOnOneStoreRunEveryCellOnce) {
+  const fs::path file = slow_spec();
+  const fs::path store = folder_ / ".greta/store.sqlite";
+  fs::create_directories(store.parent_path());
+  std::vector<pid_t> pids;
+  for (int i = 0; i < 4; ++i) pids.push_back(start(file, store));
+  for (const pid_t pid : pids) EXPECT_EQ(wait_for(pid), 0) << *read_file(store.string() + ".log");
+  EXPECT_EQ(query("SELECT count(*) FROM runs WHERE status = 'complete'"), "4\n");
+  EXPECT_EQ(query("SELECT count(*) FROM bundles"), "6\n") << "2 variants × 3 repeats, each once";
+  EXPECT_EQ(query("SELECT count(*), sum(NOT cached), sum(status = 'ok') FROM cells"), "48|12|48\n");
+}
+
+TEST_F(Program, CtrlCStopsItAndItsEngine) {
+  const fs::path file = spec("flags: {GRETA_BEHAVE: hang, GRETA_BEHAVE_AT: b}\n");
+  const fs::path store = folder_ / ".greta/store.sqlite";
+  fs::create_directories(store.parent_path());
+  const pid_t pid = start(file, store);
+  for (int i = 0; i < 200 && query("SELECT count(*) FROM runs") != "1\n"; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  kill(pid, SIGINT);
+  EXPECT_EQ(wait_for(pid), 130);
+  EXPECT_EQ(query("SELECT status FROM runs"), "interrupted\n");
+  EXPECT_TRUE(fs::is_empty(folder_ / ".greta/tmp"));
+}
+
+TEST_F(Program, TheCommandLineSaysTheNearest) {
+  EXPECT_EQ(greta({"--help"}).exit_code, 0);
+  for (const char* word : {"run", "doctor", "query", "examples:"}) {
+    EXPECT_NE(out().find(word), std::string::npos) << word;
+  }
+  struct Case {
+    std::vector<std::string> words;
+    const char* says;
+  };
+  for (const auto& test :
+       {Case{{"runn", "x.yaml"}, "unknown command `runn` (did you mean `run`?)"},
+        Case{{"run", "x.yaml", "--exeutor", "host"},
+             "unknown option `--exeutor` (did you mean `--executor`?)"},
+        Case{{"run"}, "SPEC"}, Case{{"run", "no-such.yaml", "--executor", "host"}, "no-such.yaml"},
+        Case{{"run", "T1.yaml", "--executor", "kubernetes"}, "kubernetes"},
+        Case{{"--no-such"}, "--no-such"}}) {
+    spec("");
+    EXPECT_EQ(greta(test.words).exit_code, 2) << err();
+    EXPECT_NE(err().find(test.says), std::string::npos) << err();
+  }
+  EXPECT_EQ(greta({"--version"}).exit_code, 0);
+  EXPECT_TRUE(out().starts_with("greta ")) << out();
+}
+
+TEST_F(Program, JsonIsOneObjectALineAndTheStoreMayBeNamedAnywhere) {
+  spec("expect: [{id: g, metric: readout.gap, agg: max, le: 9}]\n");
+  const auto done =
+      greta({"run", "T1.yaml", "--executor", "host", "--json", "--store", "x.sqlite"});
+  EXPECT_EQ(done.exit_code, 0) << err();
+  std::istringstream lines(out());
+  std::string kinds;
+  for (std::string line; std::getline(lines, line);) {
+    ASSERT_TRUE(line.starts_with("{") && line.ends_with("}")) << line;
+    const size_t at = line.find("\"event\":\"") + 9;
+    kinds += line.substr(at, line.find('"', at) - at) + " ";
+  }
+  EXPECT_EQ(kinds,
+            "run_started attempt_started cell cell attempt_finished gate lint run_finished ");
+  EXPECT_TRUE(fs::exists(folder_ / "x.sqlite.files/bundles"));
+}
+
+TEST_F(Program, HelpStartsFast) {
+  double best_s = 1;
+  for (int i = 0; i < 5; ++i) best_s = std::min(best_s, greta({"--help"}).wall_s);
+  EXPECT_LT(best_s, 0.05) << "a slow machine may need twice the goal of 20 ms, not more";
+}
+
+}  // namespace
+}  // namespace greta::runner

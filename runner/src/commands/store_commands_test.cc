@@ -1,0 +1,177 @@
+// greta list, show, query, import, accept as a person calls them.
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "system/context.h"
+
+namespace greta::runner {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+class StoreCommands : public testing::Test {
+ protected:
+  void SetUp() override {
+    root_ = fs::path(testing::TempDir()) / ("greta-commands-" + std::to_string(getpid()));
+    fs::remove_all(root_);
+    fs::create_directories(root_);
+    before_ = fs::current_path();
+    fs::current_path(fs::path(PROJECT_ROOT));  // where B3.21@recorded is found
+  }
+  void TearDown() override {
+    fs::current_path(before_);
+    fs::remove_all(root_);
+  }
+
+  struct Answer {
+    int exit_code = 0;
+    std::string out, err;
+  };
+  Answer greta(std::vector<std::string> words) {
+    Context context;
+    context.store_path = (root_ / "store.sqlite").string();
+    CLI::App app;
+    app.add_flag("--json", context.json);
+    for (const RegisterCommand add :
+         {register_list, register_query, register_import, register_accept})
+      add(app, context);
+    for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; }))
+      command->fallthrough();
+    std::reverse(words.begin(), words.end());
+    testing::internal::CaptureStdout();
+    testing::internal::CaptureStderr();
+    Answer answer;
+    try {
+      app.parse(words);
+    } catch (const CLI::ParseError& error) {
+      context.exit_code = static_cast<int>(Exit::usage);
+    }
+    answer.out = testing::internal::GetCapturedStdout();
+    answer.err = testing::internal::GetCapturedStderr();
+    answer.exit_code = context.exit_code;
+    return answer;
+  }
+  // A run of this machine with one record, complete.
+  std::string executed_run() {
+    auto opened = store::Store::open(root_ / "store.sqlite", store::Access::read_write);
+    EXPECT_TRUE(opened);
+    const std::string line = "{\"phase\":\"decode0\",\"top1_id\":7}\n";
+    write(root_ / "b/out/readout.jsonl", line);
+    write(root_ / "b/manifest.json", json({{"manifest", 1},
+                                           {"provenance", "executed"},
+                                           {"status", "ok"},
+                                           {"milestone", "B3.21"},
+                                           {"environment", {{"commit", "c0ffee"}}},
+                                           {"cells",
+                                            {{{"identity", "aa"},
+                                              {"prompt", "p4_sys"},
+                                              {"request", "p4_sys"},
+                                              {"status", "ok"}}}},
+                                           {"files",
+                                            {{{"name", "out/readout.jsonl"},
+                                              {"bytes", line.size()},
+                                              {"sha256", store::sha256_hex(line)},
+                                              {"role", "records"}}}}})
+                                         .dump());
+    return opened->import_bundle(root_ / "b").value_or("");
+  }
+  static void write(const fs::path& file, const std::string& bytes) {
+    fs::create_directories(file.parent_path());
+    std::ofstream(file, std::ios::binary) << bytes;
+  }
+
+  fs::path root_, before_;
+};
+
+TEST_F(StoreCommands, WithoutAStoreTheySayHowToMakeOne) {
+  for (const auto& words : std::vector<std::vector<std::string>>{{"list"}, {"query", "SELECT 1"}}) {
+    const Answer answer = greta(words);
+    EXPECT_EQ(answer.exit_code, 2);
+    EXPECT_NE(answer.err.find("there is no store yet"), std::string::npos) << answer.err;
+    EXPECT_EQ(answer.out, "");
+  }
+}
+
+TEST_F(StoreCommands, ImportListShow) {
+  const Answer first = greta({"import", "experiments/history"});
+  EXPECT_EQ(first.exit_code, 0) << first.err;
+  EXPECT_NE(first.err.find("52 runs"), std::string::npos) << first.err;
+  EXPECT_EQ(greta({"import", "experiments/history/milestones.yaml"}).out, first.out);
+  const Answer list = greta({"list", "--milestone", "B3.2[01]", "--json"});
+  const json runs = json::parse(list.out);
+  ASSERT_EQ(runs.size(), 2U);
+  EXPECT_EQ(runs[0]["provenance"], "recorded");
+  EXPECT_NE(greta({"list"}).out.find("B3.42-recorded-"), std::string::npos);
+  const Answer show = greta({"show", "B3.21@recorded"});
+  EXPECT_EQ(show.exit_code, 0) << show.err;
+  for (const char* part : {"Cells", "Flags", "GRETA_ATTN_DECODE_REF", "mfma_vs_valu", "outcome"})
+    EXPECT_NE(show.out.find(part), std::string::npos) << part;
+  const json shown = json::parse(greta({"show", "B3.20@recorded", "--json"}).out);
+  EXPECT_EQ(shown["run"]["milestone"], "B3.20");
+  EXPECT_EQ(shown["cells"].size(), 17U);
+}
+
+TEST_F(StoreCommands, QueryInEveryFormat) {
+  const std::string sql =
+      "SELECT prompt, layer, attn_out_mae FROM attn_decode_verify WHERE layer = 31"
+      " AND variant = 'default' ORDER BY 1";
+  const auto ask = [&](const std::string& format) {
+    std::vector<std::string> words = {"query", sql, "--run", "B3.21@recorded"};
+    if (!format.empty()) words.push_back(format);
+    const Answer answer = greta(words);
+    EXPECT_EQ(answer.exit_code, 0) << answer.err;
+    return answer.out;
+  };
+  EXPECT_EQ(ask(""),
+            "prompt  layer  attn_out_mae\n──────  ─────  ────────────\n"
+            "p4_sys     31     0.0419899\np5_ba      31     0.0438694\n");
+  EXPECT_EQ(ask("--csv"), "prompt,layer,attn_out_mae\np4_sys,31,0.0419899\np5_ba,31,0.0438694\n");
+  EXPECT_EQ(ask("--md"),
+            "| prompt | layer | attn_out_mae |\n| --- | --- | --- |\n| p4_sys | 31 | 0.0419899 |\n"
+            "| p5_ba | 31 | 0.0438694 |\n");
+  EXPECT_EQ(json::parse(ask("--json"))[1]["attn_out_mae"], 0.0438694);
+  EXPECT_EQ(ask("--jsonl").substr(0, 50),
+            "{\"prompt\": \"p4_sys\", \"layer\": 31, \"attn_out_mae\": ");
+}
+
+TEST_F(StoreCommands, MistakesAreNamed) {
+  executed_run();
+  const std::pair<std::vector<std::string>, const char*> cases[] = {
+      {{"query", "SELECT * FROM readuot"}, "did you mean `readout`?"},
+      {{"query", "DROP TABLE run"}, "a query can only read"},
+      {{"query", "SELECT 1", "--run", "B3.12"}, "did you mean `B3.21`?"},
+      {{"show", "B4"}, "no run or milestone `B4`"},
+      {{"accept", "nothing"}, "no run or milestone `nothing`"},
+      {{"import", "/nowhere"}, "there is no such file or folder"},
+      {{"import", "runner/src"}, "neither a bundle"},
+      {{"import", (root_ / "b/out").string()}, "loose JSONL"},
+      {{"import", (root_ / "b/out/readout.jsonl").string()}, "loose JSONL"},
+      {{"import", "experiments/B3.21.yaml"}, "a spec is run: greta run"},
+  };
+  for (const auto& [words, part] : cases) {
+    const Answer answer = greta(words);
+    EXPECT_EQ(answer.exit_code, 2) << part;
+    EXPECT_NE(answer.err.find(part), std::string::npos) << answer.err;
+    EXPECT_EQ(answer.out, "") << part;
+  }
+}
+
+TEST_F(StoreCommands, TheLatestStandsInUntilOneIsAccepted) {
+  const std::string run = executed_run();
+  const Answer before = greta({"query", "SELECT top1_id FROM readout", "--run", "B3.21", "--csv"});
+  EXPECT_EQ(before.out, "top1_id\n7\n");
+  EXPECT_NE(before.err.find("no accepted run"), std::string::npos) << before.err;
+  EXPECT_EQ(greta({"accept", "B3.21"}).exit_code, 0);
+  EXPECT_EQ(greta({"query", "SELECT 1", "--run", "B3.21"}).err, "");
+  EXPECT_EQ(json::parse(greta({"list", "--json"}).out)[0]["accepted"], true);
+  EXPECT_NE(run, "");
+}
+
+}  // namespace
+}  // namespace greta::runner

@@ -1,0 +1,63 @@
+#pragma once
+// Where engines run: podman, docker (sandboxed, the same for both) or this host (no isolation).
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "container/container.h"
+#include "container/tool_probe.h"
+#include "contract/result.h"
+#include "system/process.h"
+
+namespace greta::runner {
+
+enum class ExecutorKind { podman, docker, host };
+std::string to_string(ExecutorKind kind);
+
+struct Executor {
+  ExecutorKind kind = ExecutorKind::host;
+  ToolState tool;     // podman, docker
+  std::string image;  // what containers are made from; set once the image is resolved
+  std::string label;  // greta.store on every container
+  std::string run;    // greta.run on every container
+
+  bool isolated() const { return kind != ExecutorKind::host; }
+  std::string version() const;  // "podman 4.3.1", "host"
+};
+
+// `asked`: podman, docker, host, or "" for the best that works here. Errors (infrastructure) name
+// what is missing and the fix.
+Result<Executor> choose_executor(const std::string& asked, const Cancel& cancel);
+
+// One program to run. Paths in argv come from place(): as the program will see them.
+struct Job {
+  std::string purpose;  // part of the container's name: run, build, describe
+  std::vector<std::string> argv;
+  std::map<std::string, std::string> environment;
+  std::vector<Mount> mounts;
+  std::filesystem::path workdir;  // on this machine; must be one of the mounts
+  std::filesystem::path stdout_file, stderr_file;
+  bool merge_streams = false;
+  double timeout_s = 0;
+  int64_t memory_bytes = 0, pids = 0, file_bytes = 0;
+  int64_t tmp_bytes = int64_t{1} << 30;
+  Devices devices;
+  std::function<std::optional<std::string>()> watch;
+};
+
+// Makes a path visible to the job and answers how the job will see it: `inside` in a container,
+// the path itself on the host. A writable folder is given to the user that the job runs as.
+std::string place(const Executor& executor, const std::filesystem::path& host,
+                  const std::string& inside, bool writable, Job& job);
+
+// Runs it to its end. A container that could not even start is an error (infrastructure); stopped
+// ones (timeout, cancel, watch) are removed before this returns. On the host the environment is the
+// job's, PATH and HOME.
+Result<Finished> run_job(const Executor& executor, const Job& job, const Cancel& cancel);
+
+// Removes containers of this store whose greta is gone. Returns how many.
+int remove_orphans(const Executor& executor, const Cancel& cancel);
+
+}  // namespace greta::runner

@@ -1,0 +1,217 @@
+// Engines in real containers: a scratch image of a static busybox, so that no network is needed,
+// and the shell engine inside. Runs with podman and with docker, each where it works on this
+// machine.
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "container/executor.h"
+#include "container/image.h"
+#include "run/run_fixture.h"
+
+namespace greta::runner {
+namespace {
+
+namespace fs = std::filesystem;
+const Cancel kNever;
+
+class Sandbox : public Experiment, public testing::WithParamInterface<const char*> {
+ protected:
+  void SetUp() override {
+    Experiment::SetUp();
+    auto chosen = choose_executor(GetParam(), kNever);
+    if (!chosen) GTEST_SKIP() << "cannot run here: " << chosen.error().message;
+    executor_ = *chosen;
+    const std::string busybox = find_program("busybox");
+    if (busybox.empty()) GTEST_SKIP() << "cannot run here: the package busybox-static is missing";
+    make_image(busybox);
+  }
+
+  void make_image(const std::string& busybox) {
+    const fs::path root = folder_ / "root";
+    for (const char* name : {"bin", "tmp", "etc", "proc", "sys", "dev", "run"}) {
+      fs::create_directories(root / name);
+    }
+    fs::permissions(root / "tmp", fs::perms(01777));
+    fs::copy_file(busybox, root / "bin/busybox");
+    for (const char* name :
+         {"sh", "cat", "ln", "sleep", "yes", "id", "mkdir", "head", "true", "wget"}) {
+      fs::create_symlink("busybox", root / "bin" / name);
+    }
+    const fs::path archive = folder_ / "root.tar";
+    ASSERT_TRUE(output_of({"tar", "-C", root.string(), "-cf", archive.string(), "."}, kNever));
+    image_ = "localhost/greta-test/busybox:" + std::to_string(getpid());
+    const auto made = output_of({GetParam(), "import", archive.string(), image_}, kNever);
+    ASSERT_TRUE(made) << made.error().str();
+  }
+
+  void TearDown() override {
+    if (!image_.empty()) {
+      EXPECT_TRUE(output_of({GetParam(), "rmi", "--force", image_}, kNever));
+    }
+  }
+
+  fs::path contained(const std::string& more) const {
+    return spec("engine: {binary: " + engines() + "contract.sh, image: '" + image_ + "'}\n" + more);
+  }
+  Result<int> run_contained(const std::string& more) {
+    RunOptions options;
+    options.executor = GetParam();
+    return run(contained(more), options);
+  }
+  std::string containers() const {
+    return output_of({GetParam(), "ps", "-aq", "--filter", "label=greta.owner=" + this_owner()},
+                     kNever)
+        .value();
+  }
+
+  // A job of its own: a shell line inside the sandbox.
+  std::string inside(const std::string& line, Result<Finished>* finished = nullptr) {
+    Executor executor = executor_;
+    executor.image = image_;
+    executor.label = "test";
+    Job job;
+    job.purpose = "test";
+    job.argv = {"/bin/sh", "-c", line};
+    fs::create_directories(folder_ / "out");
+    place(executor, folder_ / "out", "/greta/out", true, job);
+    place(executor, folder_ / "model.gguf", "/greta/model/model.gguf", false, job);
+    job.workdir = folder_ / "out";
+    job.stdout_file = folder_ / "log";
+    job.merge_streams = true;
+    job.timeout_s = 30;
+    job.memory_bytes = int64_t{64} << 20;
+    job.pids = 20;
+    job.file_bytes = 1 << 20;
+    auto done = run_job(executor, job, kNever);
+    if (finished != nullptr) *finished = done;
+    return done ? *read_file(folder_ / "log") : done.error().str();
+  }
+
+  Executor executor_;
+  std::string image_;
+};
+
+TEST_P(Sandbox, TheShellEngineRunsInIt) {
+  const auto code = run_contained(
+      "matrix: {GRETA_SCALE: ['1', '2']}\n"
+      "expect: [{id: gap, metric: readout.gap, agg: max, le: 2.5}]\n");
+  ASSERT_TRUE(code) << code.error().str();
+  EXPECT_EQ(*code, 0) << printed_;
+  EXPECT_EQ(query("SELECT count(*), sum(status = 'ok') FROM cells"), "4|4\n");
+  EXPECT_EQ(query("SELECT DISTINCT executor FROM bundles"), std::string(GetParam()) + "\n");
+  EXPECT_NE(query("SELECT DISTINCT value FROM environment WHERE key = 'image'").size(), 1u);
+  EXPECT_EQ(run_contained("matrix: {GRETA_SCALE: ['1', '2']}\n").value_or(-1), 0);
+  EXPECT_EQ(query("SELECT count(*) FROM bundles"), "2\n") << "the second run should know them";
+  EXPECT_EQ(containers(), "");
+}
+
+TEST_P(Sandbox, HangingAndCrashingEnginesAreStoppedAndKept) {
+  EXPECT_EQ(
+      run_contained("flags: {GRETA_BEHAVE: deaf, GRETA_BEHAVE_AT: b}\ntimeout: 2s\n").value_or(-1),
+      4);
+  EXPECT_EQ(query("SELECT prompt, status FROM cells ORDER BY 1"), "a|ok\nb|timeout\n");
+  EXPECT_EQ(containers(), "") << "a stopped engine's container is left";
+  EXPECT_EQ(run_contained("flags: {GRETA_BEHAVE: outside}\n").value_or(-1), 4);
+  EXPECT_NE(query("SELECT reason FROM cells").find("cannot write /greta-was-here"),
+            std::string::npos)
+      << query("SELECT reason FROM cells");
+  EXPECT_EQ(run_contained("flags: {GRETA_BEHAVE: fork}\n").value_or(-1), 0);
+  EXPECT_EQ(containers(), "");
+}
+
+TEST_P(Sandbox, NothingButItsOutputFolderIsOpenToIt) {
+  EXPECT_NE(inside("id -u").find(geteuid() == 0 ? "65534" : std::to_string(geteuid())),
+            std::string::npos);
+  EXPECT_NE(inside("echo x > /bin/x").find("Read-only file system"), std::string::npos);
+  EXPECT_NE(inside("echo x > /greta/model/model.gguf").find("Read-only file system"),
+            std::string::npos);
+  EXPECT_EQ(inside("echo x > /greta/out/x && echo y > /tmp/y && cat /greta/out/x /tmp/y"),
+            "x\ny\n");
+  const std::string interfaces = inside("cat /proc/net/dev");
+  EXPECT_EQ(std::count(interfaces.begin(), interfaces.end(), '\n'), 3) << interfaces;  // header, lo
+  EXPECT_NE(inside("cat /proc/self/status").find("CapEff:\t0000000000000000"), std::string::npos);
+  EXPECT_NE(inside("cat /proc/self/status").find("NoNewPrivs:\t1"), std::string::npos);
+}
+
+TEST_P(Sandbox, LimitsHold) {
+  Result<Finished> finished = Finished{};
+  inside("exec head -c 4000000 /dev/zero > /greta/out/big", &finished);
+  ASSERT_TRUE(finished);
+  EXPECT_FALSE(finished->ok());
+  EXPECT_LE(fs::file_size(folder_ / "out/big"), 1u << 20);
+  if (!executor_.tool.quirks.limits) return;  // cgroups do not allow more here
+  EXPECT_NE(
+      inside("i=0; while [ $i -lt 40 ]; do sleep 5 & i=$((i + 1)); done; echo all").find("fork"),
+      std::string::npos)
+      << "forty processes within a limit of twenty";
+  inside("x=$(head -c 200000000 /dev/zero | cat -v); echo ${#x}", &finished);
+  ASSERT_TRUE(finished);
+  EXPECT_FALSE(finished->ok()) << "200 MB within a limit of 64 MiB";
+}
+
+TEST_P(Sandbox, ContainersOfADeadGretaAreRemoved) {
+  Executor executor = executor_;
+  executor.label = "greta-test-" + std::to_string(getpid());
+  ContainerSpec spec;
+  spec.tool = executor.tool.tool;
+  spec.quirks = executor.tool.quirks;
+  spec.rootless = executor.tool.rootless;
+  spec.image = image_;
+  spec.argv = {"/bin/sleep", "600"};
+  std::vector<std::string> names;
+  for (const char* owner : {"999999999:5", "alive"}) {
+    spec.name = "greta-test-" + std::to_string(getpid()) + "-" + std::to_string(names.size());
+    spec.labels = {{"greta.owner", std::string(owner) == "alive" ? this_owner() : owner},
+                   {"greta.store", executor.label}};
+    auto argv = run_argv(spec);
+    argv.insert(argv.begin() + 2, "--detach");
+    const auto started = output_of(argv, kNever);
+    ASSERT_TRUE(started) << started.error().str();
+    names.push_back(spec.name);
+  }
+  EXPECT_EQ(remove_orphans(executor, kNever), 1);
+  EXPECT_EQ(remove_orphans(executor, kNever), 0) << "the container of a living greta was removed";
+  for (const auto& name : names) {
+    static_cast<void>(output_of(remove_argv(executor.tool.tool, name), kNever));
+  }
+}
+
+TEST_P(Sandbox, AnImageIsBuiltFromItsFolderOnceAndAFailureShowsTheLog) {
+  folder_.write("image/Dockerfile", "ARG BASE\nFROM ${BASE}\nRUN echo built > /etc/built\n");
+  folder_.script("image/base", "echo 'looking' >&2\necho noise\necho " + image_ + "\n");
+  const auto file = [&](const std::string& name) {
+    return spec("engine: {binary: " + engines() + "contract.sh, image: '" +
+                    (folder_ / "image").string() + "'}\n",
+                name);
+  };
+  RunOptions options;
+  options.executor = GetParam();
+  const auto code = run(file("I1"), options);
+  ASSERT_TRUE(code) << code.error().str();
+  EXPECT_EQ(*code, 0);
+  const std::string name = query("SELECT DISTINCT value FROM environment WHERE key = 'image.name'");
+  EXPECT_EQ(name.find("localhost/greta/image:"), 0u) << name;
+  const auto log_time = fs::last_write_time(folder_ / ".greta/logs/image-image.log");
+  EXPECT_EQ(run(file("I2"), options).value_or(-1), 0);
+  EXPECT_EQ(fs::last_write_time(folder_ / ".greta/logs/image-image.log"), log_time)
+      << "built again";
+
+  folder_.write("image/Dockerfile", "ARG BASE\nFROM ${BASE}\nRUN echo about to fail && exit 7\n");
+  const auto failed = run(file("I3"), options);
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().exit_code, 4);
+  EXPECT_NE(failed.error().message.find("about to fail"), std::string::npos)
+      << failed.error().message;
+  EXPECT_NE(failed.error().message.find("image-image.log"), std::string::npos);
+  static_cast<void>(
+      output_of({GetParam(), "rmi", "--force", name.substr(0, name.size() - 1)}, kNever));
+}
+
+INSTANTIATE_TEST_SUITE_P(Real, Sandbox, testing::Values("podman", "docker"),
+                         [](const auto& test) { return test.param; });
+
+}  // namespace
+}  // namespace greta::runner

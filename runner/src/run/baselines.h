@@ -1,0 +1,20 @@
+#pragma once
+// A run against the milestones that its spec names as baselines: one line each.
+
+#include <string>
+#include <vector>
+
+#include "spec/spec.h"
+#include "store/store.h"
+
+namespace greta::runner {
+
+struct BaselineLine {
+  std::string baseline, verdict, reason;
+  std::string text;  // "B3.20@recorded: not comparable: …"
+};
+
+// Never fails a run: a baseline that cannot be compared says why in its line.
+std::vector<BaselineLine> baseline_lines(store::Store& store, int64_t run, const Spec& spec);
+
+}  // namespace greta::runner

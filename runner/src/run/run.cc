@@ -1,0 +1,366 @@
+#include "run/run.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "build/engine_build.h"
+#include "contract/text.h"
+#include "run/baselines.h"
+#include "run/model.h"
+#include "run/plan_command.h"
+#include "run/recover.h"
+#include "run/run_cells.h"
+#include "run/summary.h"
+#include "spec/spec_flags.h"
+#include "spec/spec_root.h"
+#include "store/diff.h"
+#include "store/report.h"
+#include "system/files.h"
+
+namespace greta::runner {
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+namespace {
+
+// Everything that is known before the first cell.
+struct Prepared {
+  Spec spec;
+  Machine machine;
+  Executor executor;
+  Engine engine;
+  ResolvedInputs inputs;
+  Plan plan;
+  std::vector<size_t> wanted;
+};
+
+// The instruction set that the engine will use, by its own words, else the machine's widest.
+std::string isa_of(const Engine& engine, const std::string& backend, const Machine& machine) {
+  const Json json = Json::parse(engine.describe_json, nullptr, false);
+  if (json.is_object() && json.contains("backends") && json["backends"].is_array()) {
+    const std::string name = backend == "auto" ? "cpu" : backend;
+    for (const auto& entry : json["backends"]) {
+      if (!entry.is_object() || entry.value("name", Json()) != name) continue;
+      const auto isa = entry.find("isa");
+      if (isa != entry.end() && isa->is_string()) return isa->get<std::string>();
+    }
+  }
+  return machine.isa;
+}
+
+std::string device_of(const Devices& devices, const Machine& machine) {
+  switch (devices.route) {
+    case DeviceRoute::amd_kfd:
+    case DeviceRoute::amd_cdi:
+      return "AMD " + (machine.amd_card.empty() ? "GPU" : machine.amd_card) + ", " + machine.cpu;
+    case DeviceRoute::nvidia_cdi:
+      return "NVIDIA GPU, " + machine.cpu;
+    case DeviceRoute::none:
+      break;
+  }
+  return machine.cpu;
+}
+
+Result<> prepare_engine(Prepared& p, const Layout& layout, Progress& progress,
+                        const Cancel& cancel) {
+  TRY_ASSIGN(p.inputs.model_sha256, check_model(p.spec, progress));
+  TRY_ASSIGN(const Devices devices, devices_for(p.spec.decode.backend, p.machine));
+  TRY_ASSIGN(p.engine, ready_engine(p.spec, p.executor, p.machine, layout, progress, cancel));
+  if (!p.engine.describe_json.empty()) {
+    TRY(check_flags(p.spec, Json::parse(p.engine.describe_json, nullptr, false)));
+  }
+  p.inputs.contract_version = p.engine.contract_version;
+  p.inputs.build_key = p.engine.build_key;
+  p.inputs.executor = to_string(p.executor.kind);
+  p.inputs.device = device_of(devices, p.machine);
+  p.inputs.isa = isa_of(p.engine, p.spec.decode.backend, p.machine);
+  TRY_ASSIGN(p.plan, make_plan(p.spec, p.inputs));
+  return {};
+}
+
+store::RunStart run_start(const Prepared& p) {
+  Json variants = Json::array(), prompts = Json::object();
+  for (const auto& variant : p.plan.variants) variants.push_back(variant.name);
+  for (const auto& prompt : p.spec.prompts) prompts[prompt.id] = prompt.sha256;
+  Json resolved = Json(p.engine.facts);
+  // An empty text would count as a commit.
+  if (resolved.value("commit", Json("")) == "") resolved["commit"] = nullptr;
+  resolved["model"] = {{"file", p.spec.model_file.filename().string()},
+                       {"sha256", p.inputs.model_sha256}};
+  resolved["prompts"] = prompts;
+  resolved["variants"] = variants;
+  resolved["executor"] = p.executor.version();
+  resolved["device"] = p.inputs.device;
+  resolved["isa"] = p.inputs.isa;
+  store::RunStart start;
+  start.milestone = p.spec.milestone;
+  start.title_json = p.spec.title_json;
+  start.prose_json = p.spec.prose_json;
+  start.spec_path = p.spec.file.string();
+  start.spec_text = p.spec.text;
+  start.resolved_json = resolved.dump(-1, ' ', false, Json::error_handler_t::replace);
+  start.baseline = p.spec.baseline;
+  start.process_id = getpid();
+  for (const auto& variant : p.plan.variants) {
+    if (provenance_of(variant.flags) != "executed") start.provenance = provenance_of(variant.flags);
+  }
+  return start;
+}
+
+void say_recovered(const Recovered& found, Progress& progress) {
+  for (const auto& problem : found.problems) {
+    progress.say("warning: a bundle is not in the store: " + problem);
+  }
+  if (!found.anything()) return;
+  std::string line = "recovered from a greta that was killed:";
+  const auto add = [&line](int count, const char* what) {
+    if (count > 0) line += " " + std::to_string(count) + " " + what + ",";
+  };
+  add(found.bundles, "complete attempts kept");
+  add(found.leftovers, "half ones removed");
+  add(found.containers, "containers removed");
+  add(found.processes, "processes ended");
+  add(found.runs, "runs closed");
+  line.pop_back();
+  progress.say(line);
+}
+
+Json to_json(const store::GateOutcome& gate) {
+  return {{"event", "gate"},     {"id", gate.id},         {"status", store::to_string(gate.status)},
+          {"rows", gate.rows},   {"failed", gate.failed}, {"measured", gate.measured},
+          {"limit", gate.limit}, {"where", gate.where},   {"message", gate.message},
+          {"query", gate.query}};
+}
+
+// One execution of a spec, from begin_run to the last line.
+class Run {
+ public:
+  Run(const Context& context, const RunOptions& options, Prepared prepared, const Layout& layout,
+      store::Store& store, Progress& progress, const Cancel& cancel)
+      : context_(context),
+        options_(options),
+        p_(std::move(prepared)),
+        layout_(layout),
+        store_(store),
+        progress_(progress),
+        cancel_(cancel) {}
+
+  Result<int> execute(std::map<std::string, store::CachedCell> recovered) {
+    TRY_ASSIGN(name_, store_.begin_run(run_start(p_)));
+    p_.executor.run = name_;
+    progress_.event({{"event", "run_started"},
+                     {"run", name_},
+                     {"milestone", p_.spec.milestone},
+                     {"cells", p_.wanted.size()}});
+    const CellsDone cells = run_all(std::move(recovered));
+    const bool all_ok = cells.rows.size() == p_.wanted.size() &&
+                        std::all_of(cells.rows.begin(), cells.rows.end(),
+                                    [](const auto& row) { return row.status == "ok"; });
+    if (cells.interrupted) return interrupted(cells);
+    TRY_ASSIGN(const auto gates, store::evaluate_gates(store_, name_, p_.spec.expect));
+    const std::string note = cells.error ? cells.error->str() : "";
+    TRY(store_.finish_run(name_, all_ok ? store::RunStatus::complete : store::RunStatus::failed,
+                          note.substr(0, note.find('\n'))));
+    const int code = exit_code_of(false, all_ok, gates);
+    TRY(conclude(cells, gates, code));
+    // What this machine did wrong is said last, in full: the summary has its first line only.
+    if (cells.error) {
+      Error error = *cells.error;
+      error.exit_code = worse(code, error.exit_code);
+      return tl::unexpected(error);
+    }
+    return code;
+  }
+
+ private:
+  CellsDone run_all(std::map<std::string, store::CachedCell> recovered) {
+    const AttemptSetting setting{.spec = p_.spec,
+                                 .plan = p_.plan,
+                                 .engine = p_.engine,
+                                 .executor = p_.executor,
+                                 .machine = p_.machine,
+                                 .layout = layout_,
+                                 .inputs = p_.inputs};
+    CellsJob job{.setting = setting,
+                 .run = name_,
+                 .wanted = p_.wanted,
+                 .recovered = std::move(recovered),
+                 .jobs = options_.jobs,
+                 .force = options_.force,
+                 .fail_fast = options_.fail_fast};
+    const auto devices = devices_for(p_.spec.decode.backend, p_.machine);
+    if (job.jobs > 1 && devices && devices->route != DeviceRoute::none) {
+      progress_.say("-j 1: attempts that use the GPU run one at a time");
+      job.jobs = 1;
+    }
+    return run_cells(job, store_, progress_, cancel_);
+  }
+
+  Result<int> interrupted(const CellsDone& cells) {
+    TRY(store_.finish_run(name_, store::RunStatus::interrupted, "interrupted"));
+    const auto ok = std::count_if(cells.rows.begin(), cells.rows.end(),
+                                  [](const auto& row) { return row.status == "ok"; });
+    progress_.say("interrupted: " + std::to_string(ok) + " of " + std::to_string(p_.wanted.size()) +
+                  " cells are complete; the same command goes on from there");
+    finished("interrupted", static_cast<int>(Exit::interrupted), "");
+    return static_cast<int>(Exit::interrupted);
+  }
+
+  void finished(const std::string& status, int code, const std::string& report) {
+    progress_.event({{"event", "run_finished"},
+                     {"run", name_},
+                     {"status", status},
+                     {"exit_code", code},
+                     {"report", report}});
+  }
+
+  void print(const std::string& text) const {
+    if (!context_.json) std::fputs(text.c_str(), stdout);
+  }
+
+  Result<> conclude(const CellsDone& cells, const std::vector<store::GateOutcome>& gates,
+                    int code) {
+    print(name_ + ": " + cells_text(cells.rows, p_.wanted.size()));
+    if (!gates.empty()) print("gates\n" + gates_text(gates));
+    for (const auto& gate : gates) progress_.event(to_json(gate));
+    TRY_ASSIGN(const int64_t id, store_.resolve(name_));
+    for (const auto& line : baseline_lines(store_, id, p_.spec)) {
+      print("baseline " + line.text + "\n");
+      progress_.event({{"event", "baseline"},
+                       {"baseline", line.baseline},
+                       {"verdict", line.verdict},
+                       {"reason", line.reason}});
+    }
+    TRY_ASSIGN(const auto lints, store::lints(store_, id));
+    for (const auto& lint : lints) {
+      print("look at " + lint.id + ": " + lint.message + "\n");
+      progress_.event(
+          {{"event", "lint"}, {"id", lint.id}, {"message", lint.message}, {"query", lint.query}});
+    }
+    const fs::path report = layout_.reports() / (name_ + ".md");
+    TRY_ASSIGN(const std::string text, store::markdown_report(store_, id, store::Language::both));
+    TRY(write_file(report, text));
+    print("report " + shown_path(report) + "\n");
+    std::fflush(stdout);
+    const bool complete = code == 0 || code == static_cast<int>(Exit::diverged) ||
+                          code == static_cast<int>(Exit::not_measured);
+    finished(complete ? "complete" : "failed", code, report.string());
+    return {};
+  }
+
+  const Context& context_;
+  const RunOptions& options_;
+  Prepared p_;
+  const Layout& layout_;
+  store::Store& store_;
+  Progress& progress_;
+  const Cancel& cancel_;
+  std::string name_;
+};
+
+}  // namespace
+
+Result<std::vector<size_t>> select_cells(const Spec& spec, const Plan& plan,
+                                         const std::vector<std::string>& only) {
+  std::vector<std::string> keys = {"variant", "prompt", "repeat"};
+  for (const auto& [axis, values] : spec.matrix) keys.push_back(axis);
+  std::map<std::string, std::set<std::string>> allowed;
+  for (const auto& word : only) {
+    const size_t equals = word.find('=');
+    const std::string key = word.substr(0, equals);
+    if (equals == std::string::npos) {
+      return fail(Exit::usage, "--only: `" + printable(word) + "` is not KEY=VALUE");
+    }
+    if (std::find(keys.begin(), keys.end(), key) == keys.end()) {
+      return fail(Exit::usage, "--only: no axis `" + printable(key) + "` in " +
+                                   spec.file.filename().string() + did_you_mean(key, keys));
+    }
+    allowed[key].insert(word.substr(equals + 1));
+  }
+  const auto value_of = [&](const Cell& cell, const std::string& key) -> std::string {
+    const Variant& variant = plan.variants[cell.variant];
+    if (key == "variant") return variant.name;
+    if (key == "prompt") return spec.prompts[cell.prompt].id;
+    if (key == "repeat") return std::to_string(cell.repeat);
+    const auto axis = variant.axes.find(key);
+    return axis == variant.axes.end() ? "" : axis->second;
+  };
+  for (const auto& [key, values] : allowed) {
+    std::set<std::string> known;
+    for (const auto& cell : plan.cells) known.insert(value_of(cell, key));
+    for (const auto& value : values) {
+      if (known.contains(value)) continue;
+      const std::vector<std::string> list(known.begin(), known.end());
+      return fail(Exit::usage, "--only: no cell has " + key + "=" + printable(value) +
+                                   did_you_mean(value, list));
+    }
+  }
+  std::vector<size_t> out;
+  for (size_t i = 0; i < plan.cells.size(); ++i) {
+    const bool in = std::all_of(allowed.begin(), allowed.end(), [&](const auto& entry) {
+      return entry.second.contains(value_of(plan.cells[i], entry.first));
+    });
+    if (in) out.push_back(i);
+  }
+  if (out.empty()) return fail(Exit::usage, "--only leaves no cell of " + spec.milestone);
+  return out;
+}
+
+int exit_code_of(bool interrupted, bool all_cells_ok,
+                 const std::vector<store::GateOutcome>& gates) {
+  const auto any = [&](store::GateStatus status) {
+    return std::any_of(gates.begin(), gates.end(),
+                       [&](const auto& gate) { return gate.status == status; });
+  };
+  if (interrupted) return static_cast<int>(Exit::interrupted);
+  if (any(store::GateStatus::error)) return static_cast<int>(Exit::usage);
+  if (any(store::GateStatus::fail)) return static_cast<int>(Exit::diverged);
+  if (!all_cells_ok) return static_cast<int>(Exit::infrastructure);
+  if (any(store::GateStatus::not_measured)) return static_cast<int>(Exit::not_measured);
+  return 0;
+}
+
+int worse(int a, int b) {
+  const int order[] = {130, 2, 1, 4, 5, 3, 0};
+  for (const int code : order) {
+    if (a == code || b == code) return code;
+  }
+  return std::max(a, b);
+}
+
+Result<int> run_spec(const Context& context, const RunOptions& options, const std::string& spec,
+                     Progress& progress, const Cancel& cancel) {
+  Prepared p;
+  LoadOptions load;
+  load.vars = options.vars;
+  TRY_ASSIGN(p.spec, load_spec(spec, load));
+  for (const auto& warning : p.spec.warnings) progress.say("warning: " + warning);
+  if (options.dry_run) {
+    TRY_ASSIGN(const auto variants, expand_variants(p.spec));
+    const std::string text =
+        context.json ? plan_json({p.spec}, {variants}) : plan_text(p.spec, variants);
+    std::fputs(text.c_str(), stdout);
+    return 0;
+  }
+  TRY_ASSIGN(const Layout layout, make_layout(context.find_store()));
+  TRY_ASSIGN(p.executor, choose_executor(options.executor, cancel));
+  p.executor.label = layout.label;
+  if (p.executor.isolated()) {
+    progress.detail(p.executor.version() + ": " + p.executor.tool.found);
+  } else {
+    progress.say("executor host: the engine runs without isolation");
+  }
+  TRY_ASSIGN(store::Store store, context.open_store(store::Access::read_write));
+  TRY_ASSIGN(Recovered recovered, recover(store, layout, p.executor, cancel));
+  say_recovered(recovered, progress);
+  p.machine = inspect_machine();
+  TRY(prepare_engine(p, layout, progress, cancel));
+  TRY_ASSIGN(p.wanted, select_cells(p.spec, p.plan, options.only));
+  return Run(context, options, std::move(p), layout, store, progress, cancel)
+      .execute(std::move(recovered.cells));
+}
+
+}  // namespace greta::runner

@@ -1,0 +1,46 @@
+#pragma once
+// greta run: from a spec to cells in the store, gates, a report and the verdict against its
+// baselines.
+//
+// Exit codes, the worst of all specs given: 130 interrupted; 2 usage or spec; 1 a gate failed; 4 a
+// cell is not ok (its engine failed, or this machine) though no gate failed on what there is; 3 a
+// gate measured nothing; 0. A gate that fails outranks a failed cell: a wrong answer is stronger
+// news than a missing one.
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "contract/result.h"
+#include "spec/plan.h"
+#include "store/gates.h"
+#include "system/context.h"
+#include "system/process.h"
+#include "system/progress.h"
+
+namespace greta::runner {
+
+struct RunOptions {
+  std::vector<std::string> specs;
+  std::string executor;  // "" chooses
+  int jobs = 1;
+  std::vector<std::string> only;  // "KEY=VALUE"
+  bool force = false, dry_run = false, fail_fast = false;
+  std::map<std::string, std::string> vars;
+};
+
+// Runs one spec; the exit code of what happened, or an error that kept it from running.
+Result<int> run_spec(const Context& context, const RunOptions& options, const std::string& spec,
+                     Progress& progress, const Cancel& cancel);
+
+// The cells that --only leaves: KEY is an axis of the matrix, `variant`, `prompt` or `repeat` (from
+// 0). Several values of one key are alternatives, several keys must all hold. Errors name the
+// nearest key or value.
+Result<std::vector<size_t>> select_cells(const Spec& spec, const Plan& plan,
+                                         const std::vector<std::string>& only);
+
+int exit_code_of(bool interrupted, bool all_cells_ok, const std::vector<store::GateOutcome>& gates);
+// The one of two exit codes that is worse news.
+int worse(int a, int b);
+
+}  // namespace greta::runner

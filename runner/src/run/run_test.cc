@@ -1,0 +1,257 @@
+// greta run with shell engines on this host, into a real store.
+
+#include "run/run.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <thread>
+
+#include "run/run_fixture.h"
+
+namespace greta::runner {
+namespace {
+
+namespace fs = std::filesystem;
+
+TEST_F(Experiment, RunsOnceAndKnowsItsCellsAfterwards) {
+  const auto file = spec(
+      "matrix: {GRETA_SCALE: ['1', '2']}\nrepeat: 2\n"
+      "expect: [{id: gap, metric: readout.gap, agg: max, le: 2.5}]\n");
+  const auto first = run(file);
+  ASSERT_TRUE(first) << first.error().str();
+  EXPECT_EQ(*first, 0);
+  EXPECT_NE(printed_.find("8 of 8 cells ok\n"), std::string::npos) << printed_;
+  EXPECT_NE(printed_.find("pass   gap"), std::string::npos) << printed_;
+  EXPECT_EQ(query("SELECT count(*), sum(cached) FROM cells"), "8|0\n");
+  EXPECT_EQ(query("SELECT count(*) FROM bundles"), "4\n") << "one process a variant and repeat";
+  EXPECT_EQ(query("SELECT DISTINCT variant, gap FROM readout ORDER BY 1"),
+            "GRETA_SCALE=1|1.500000\nGRETA_SCALE=2|2.500000\n");
+
+  const auto second = run(file);
+  EXPECT_EQ(second.value_or(-1), 0);
+  EXPECT_EQ(query("SELECT count(*) FROM bundles"), "4\n") << "something ran again";
+  EXPECT_EQ(query("SELECT count(*), sum(cached) FROM cells"), "16|8\n");
+
+  RunOptions force;
+  force.force = true;
+  EXPECT_EQ(run(file, force).value_or(-1), 0);
+  EXPECT_EQ(query("SELECT count(*) FROM bundles"), "8\n");
+  EXPECT_TRUE(fs::is_empty(folder_ / ".greta/tmp"));
+  EXPECT_TRUE(fs::is_empty(folder_ / ".greta/locks"));
+}
+
+TEST_F(Experiment, ManyAttemptsAtOnceGiveTheSame) {
+  RunOptions options;
+  options.jobs = 4;
+  const auto file = spec("repeat: 8\nflags: {GRETA_BEHAVE: slow}\n");
+  EXPECT_EQ(run(file, options).value_or(-1), 0);
+  EXPECT_EQ(query("SELECT count(*), sum(cached), sum(status = 'ok') FROM cells"), "16|0|16\n");
+  EXPECT_EQ(query("SELECT count(*) FROM readout"), "16\n");
+}
+
+TEST_F(Experiment, AForeignEngineEntersThroughItsAdapter) {
+  const auto file = spec("engine: {binary: " + engines() + "foreign.sh, adapter: " + engines() +
+                         "foreign.adapter.yaml}\n" +
+                         "decode: {max_tokens: 3}\nmatrix: {MODE: [calm, fail]}\n"
+                         "expect:\n"
+                         "  - {id: norms, metric: layer.norm, agg: max, le: 100}\n");
+  const auto code = run(file);
+  ASSERT_TRUE(code) << code.error().str();
+  EXPECT_EQ(*code, 4) << "MODE=fail fails its cells";
+  EXPECT_EQ(query("SELECT variant, prompt, status, reason FROM cells ORDER BY 1, 2"),
+            "MODE=calm|a|ok|\nMODE=calm|b|ok|\n"
+            "MODE=fail|a|failed|exit 9: MODE=fail asked for it\n"
+            "MODE=fail|b|failed|exit 9: MODE=fail asked for it\n");
+  EXPECT_EQ(query("SELECT prompt, answer, length FROM answer WHERE variant = 'MODE=calm'"),
+            "a|hello|5\nb|hi there|8\n");
+  EXPECT_EQ(query("SELECT count(*), max(norm) FROM layer WHERE variant = 'MODE=calm'"),
+            "6|10.250000\n");
+}
+
+struct Misbehaviour {
+  const char *behave, *status, *reason;
+  bool first_is_kept;  // request a was complete before b went wrong
+};
+
+class BadEngine : public Experiment, public testing::WithParamInterface<Misbehaviour> {};
+
+TEST_P(BadEngine, EndsInOneReasonAndWhatWasCompleteStays) {
+  const auto& test = GetParam();
+  const auto file = spec(std::string("flags: {GRETA_BEHAVE: ") + test.behave +
+                         ", GRETA_BEHAVE_AT: b}\ntimeout: 1s\nlimits: {output: 2MB}\n"
+                         "expect: [{id: any, metric: readout.gap, agg: max, le: 100}]\n");
+  const auto code = run(file);
+  ASSERT_TRUE(code) << code.error().str();
+  EXPECT_EQ(*code, 4);
+  EXPECT_EQ(query("SELECT status FROM cells WHERE prompt = 'a'"),
+            std::string(test.first_is_kept ? "ok" : test.status) + "\n");
+  EXPECT_EQ(query("SELECT status FROM cells WHERE prompt = 'b'"), std::string(test.status) + "\n");
+  const std::string reason = query("SELECT reason FROM cells WHERE prompt = 'b'");
+  EXPECT_NE(reason.find(test.reason), std::string::npos) << reason;
+  EXPECT_EQ(query("SELECT status FROM bundles"), std::string(test.status) + "\n")
+      << "a failed attempt is kept";
+  EXPECT_EQ(query("SELECT status FROM runs"), "failed\n");
+  EXPECT_NE(printed_.find(test.reason), std::string::npos) << printed_;
+  EXPECT_TRUE(fs::is_empty(folder_ / ".greta/tmp"));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Host, BadEngine,
+    testing::Values(Misbehaviour{"crash", "failed", "crashed with signal 11", true},
+                    Misbehaviour{"hang", "timeout", "timed out after 1.0 s", true},
+                    Misbehaviour{"deaf", "timeout", "timed out after 1.0 s", true},
+                    Misbehaviour{"torn", "failed", "crashed with signal 6", true},
+                    Misbehaviour{"fill", "killed", "output limit", true},
+                    Misbehaviour{"link", "failed", "out/passwd.jsonl: not a regular file", false},
+                    Misbehaviour{"not_json", "failed", "out/readout.jsonl:2: not JSON", false},
+                    Misbehaviour{"no_effective", "failed", "no effective.json", false},
+                    Misbehaviour{"no_end", "failed", "no request_end record", false},
+                    Misbehaviour{"complain", "failed",
+                                 "exit 3: greta-engine: no such weight `blk.0`", true}),
+    [](const auto& test) { return test.param.behave; });
+
+TEST_F(Experiment, ABackgroundProcessOfTheEngineDoesNotOutliveIt) {
+  const auto started = std::chrono::steady_clock::now();
+  EXPECT_EQ(run(spec("flags: {GRETA_BEHAVE: fork}\n")).value_or(-1), 0);
+  EXPECT_LT(std::chrono::steady_clock::now() - started, std::chrono::seconds(20));
+}
+
+TEST_F(Experiment, GatesDecideTheExitCode) {
+  EXPECT_EQ(
+      run(spec("expect: [{id: g, metric: readout.gap, agg: max, le: 1}]\n", "F")).value_or(-1), 1);
+  EXPECT_EQ(query("SELECT status FROM runs WHERE milestone = 'F'"), "complete\n")
+      << "a failed gate is a result, not a failed run";
+  EXPECT_EQ(
+      run(spec("expect: [{id: g, metric: readout.gap, where: 'step = 9', agg: max, le: 1}]\n", "N"))
+          .value_or(-1),
+      3);
+  EXPECT_EQ(run(spec("", "E")).value_or(-1), 0) << "without gates ok cells are enough";
+  EXPECT_EQ(exit_code_of(true, false, {}), 130);
+  EXPECT_EQ(exit_code_of(false, false, {}), 4);
+  EXPECT_EQ(exit_code_of(false, false, {{.status = store::GateStatus::fail}}), 1);
+  EXPECT_EQ(exit_code_of(false, false, {{.status = store::GateStatus::not_measured}}), 4);
+  EXPECT_EQ(exit_code_of(false, true, {{.status = store::GateStatus::error}}), 2);
+  EXPECT_EQ(worse(0, 3), 3);
+  EXPECT_EQ(worse(4, 1), 1);
+  EXPECT_EQ(worse(130, 2), 130);
+}
+
+TEST_F(Experiment, AnInjectedFaultIsReenactedNotExecuted) {
+  // contract.sh has no GRETA_INJECT; the rule is the flag's, whatever the engine.
+  EXPECT_EQ(provenance_of({{"GRETA_INJECT", "kv_layer_base"}}), "reenacted");
+  EXPECT_EQ(provenance_of({{"GRETA_INJECT", ""}}), "executed");
+  EXPECT_EQ(provenance_of({}), "executed");
+}
+
+TEST_F(Experiment, OnlyRunsWhatWasAskedFor) {
+  const auto file = spec("matrix: {GRETA_SCALE: ['1', '2']}\n");
+  RunOptions options;
+  options.only = {"prompt=b", "GRETA_SCALE=2"};
+  EXPECT_EQ(run(file, options).value_or(-1), 0);
+  EXPECT_EQ(query("SELECT variant, prompt FROM cells"), "GRETA_SCALE=2|b\n");
+  for (const auto& [only, says] :
+       {std::pair{"promt=b", "did you mean `prompt`?"}, std::pair{"prompt", "is not KEY=VALUE"},
+        std::pair{"prompt=c", "no cell has prompt=c"}}) {
+    options.only = {only};
+    const auto code = run(file, options);
+    ASSERT_FALSE(code);
+    EXPECT_EQ(code.error().exit_code, 2);
+    EXPECT_NE(code.error().message.find(says), std::string::npos) << code.error().str();
+  }
+}
+
+TEST_F(Experiment, WrongInputsAreNamedBeforeAnythingRuns) {
+  struct Case {
+    const char *name, *yaml, *says;
+    int code;
+  };
+  for (const auto& test :
+       {Case{"W1", "flags: {GRETA_BEHAV: slow}\n", "did you mean `GRETA_BEHAVE`?", 2},
+        Case{"W2", "flags: {GRETA_BEHAVE: slowly}\n", "did you mean `slow`?", 2},
+        Case{"W3", "engine: {binary: /no/such/engine}\n", "/no/such/engine", 2},
+        Case{"W4", "engine: {binary: model.gguf}\n", "may not be executed", 2}}) {
+    const auto code = run(spec(test.yaml, test.name));
+    ASSERT_FALSE(code) << test.name;
+    EXPECT_EQ(code.error().exit_code, test.code) << code.error().str();
+    EXPECT_GT(code.error().line, 0) << code.error().str();
+    EXPECT_NE(code.error().str().find(test.says), std::string::npos) << code.error().str();
+  }
+  const auto pinned = folder_.write(
+      "P.yaml",
+      "schema: 1\nmilestone: P\nengine: {binary: " + engines() +
+          "contract.sh}\nprompts: [{id: a, text: x}]\nmodel: {file: model.gguf, sha256: " +
+          std::string(64, '0') + "}\n");
+  const auto code = run(pinned);
+  ASSERT_FALSE(code);
+  EXPECT_EQ(code.error().exit_code, 2);
+  EXPECT_NE(code.error().message.find(std::string(64, '0')), std::string::npos);
+  EXPECT_EQ(code.error().line, 5);
+  EXPECT_EQ(query("SELECT count(*) FROM runs"), "0\n");
+}
+
+TEST_F(Experiment, AChangedModelIsAnotherExperiment) {
+  const auto file = spec("");
+  EXPECT_EQ(run(file).value_or(-1), 0);
+  folder_.write("model.gguf", "not a model, but SOME bytes");  // the same length
+  EXPECT_EQ(run(file).value_or(-1), 0);
+  EXPECT_EQ(query("SELECT count(*), sum(cached) FROM cells"), "4|0\n");
+}
+
+TEST_F(Experiment, InterruptedItKeepsWhatIsDoneAndGoesOn) {
+  const auto file = spec("repeat: 10\nflags: {GRETA_BEHAVE: slow}\n");
+  Cancel cancel;
+  std::thread later([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    cancel.request();
+  });
+  const auto code = run(file, {}, &cancel);
+  later.join();
+  EXPECT_EQ(code ? *code : code.error().exit_code, 130);
+  EXPECT_EQ(query("SELECT status FROM runs"), "interrupted\n");
+  const std::string kept = query("SELECT count(*) FROM cells WHERE status = 'ok'");
+  EXPECT_EQ(run(file).value_or(-1), 0);
+  EXPECT_EQ(query("SELECT count(*) FROM cells JOIN runs USING (run) WHERE runs.status = 'complete' "
+                  "AND cells.status = 'ok'"),
+            "20\n");
+  EXPECT_NE(query("SELECT sum(cached) FROM cells"), "0\n") << "nothing was kept of " << kept;
+}
+
+TEST_F(Experiment, ALostStoreIsFilledFromTheBundles) {
+  const auto file = spec("");
+  EXPECT_EQ(run(file).value_or(-1), 0);
+  for (const char* suffix : {"", "-wal", "-shm"}) {
+    fs::remove(folder_ / (std::string(".greta/store.sqlite") + suffix));
+  }
+  EXPECT_EQ(run(file).value_or(-1), 0);
+  EXPECT_EQ(query("SELECT count(*), sum(cached) FROM cells"), "2|2\n");
+  EXPECT_EQ(query("SELECT count(*) FROM bundles"), "1\n");
+}
+
+TEST_F(Experiment, ADamagedBundleStopsNobody) {
+  const auto file = spec("");
+  EXPECT_EQ(run(file).value_or(-1), 0);
+  const std::string hash(64, 'e');
+  folder_.write(".greta/bundles/ee/" + hash + "/manifest.json", "{\"manifest\": 1");
+  EXPECT_EQ(run(file).value_or(-1), 0);
+  EXPECT_TRUE(fs::exists(folder_ / (".greta/bundles/ee/" + hash))) << "evidence was thrown away";
+}
+
+TEST_F(Experiment, WhatADeadGretaLeftIsRemoved) {
+  const auto dead = folder_.write(".greta/tmp/999999999.5.0/bundle/out/half.jsonl", "{");
+  const auto alive = folder_.write(
+      ".greta/tmp/" +
+          [] {
+            std::string owner = this_owner();
+            owner[owner.find(':')] = '.';
+            return owner;
+          }() +
+          ".77/x",
+      "");
+  EXPECT_EQ(run(spec("")).value_or(-1), 0);
+  EXPECT_FALSE(fs::exists(dead));
+  EXPECT_TRUE(fs::exists(alive));
+}
+
+}  // namespace
+}  // namespace greta::runner

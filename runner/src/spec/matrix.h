@@ -1,0 +1,20 @@
+#pragma once
+// The matrix unrolled. expand_variants (plan.h) is the way in; this holds what it is made of.
+
+#include <map>
+#include <string>
+
+#include "spec/plan.h"
+
+namespace greta::runner {
+
+inline constexpr size_t kMostCells = 1'000'000;
+
+// "GRETA_X=a,GRETA_Y=b" in the order of the spec's axes; "default" for a spec without a matrix.
+std::string variant_name(const Spec& spec, const std::map<std::string, std::string>& axes);
+
+// Does the point agree with every axis that `pattern` names?
+bool point_matches(const std::map<std::string, std::string>& point,
+                   const std::map<std::string, std::string>& pattern);
+
+}  // namespace greta::runner

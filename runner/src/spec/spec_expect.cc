@@ -1,0 +1,303 @@
+#include "spec/spec_expect.h"
+
+#include <algorithm>
+#include <map>
+
+#include "contract/schema.h"
+#include "contract/text.h"
+#include "spec/spec_keys.h"
+#include "spec/spec_reader.h"
+
+namespace greta::runner {
+namespace {
+
+using Form = store::Gate::Form;
+
+const std::vector<std::string> kAggregates = {"max", "min", "mean", "sum", "count"};
+const std::vector<std::string> kCompares = {"le", "lt", "ge", "gt", "eq", "ne"};
+
+// Keys that each form has a use for, besides `id`.
+const std::vector<std::string>& keys_of_form(Form form) {
+  static const std::map<Form, std::vector<std::string>> kKeys = {
+      {Form::metric, {"metric", "agg", "per", "where", "le", "lt", "ge", "gt", "eq", "ne"}},
+      {Form::all, {"metric", "where", "all"}},
+      {Form::distinct, {"distinct", "across", "per", "where"}},
+      {Form::sql, {"sql"}},
+  };
+  return kKeys.at(form);
+}
+
+class GateReader {
+ public:
+  GateReader(const YamlNode& node, std::string name, const std::vector<std::string>& axes,
+             RecordsKnown records, Problems& problems, std::vector<std::string>& warnings)
+      : node_(node),
+        name_(std::move(name)),
+        axes_(axes),
+        records_(records),
+        problems_(problems),
+        warnings_(warnings),
+        map_(node, name_, "expect", problems) {}
+
+  store::Gate read() {
+    gate_.line = node_.place.line;
+    if (!map_.valid()) return gate_;
+    if (const YamlNode* id = map_.get("id")) {
+      gate_.id = read_name(*id, map_.path("id"), problems_).value_or("");
+    } else if (node_.find("id") == nullptr) {
+      problems_.add(node_.place, "missing key `id` in `" + name_ + "`");
+    }
+    if (!choose_form()) return gate_;
+    if (const YamlNode* where = map_.get("where")) {
+      gate_.where = read_text_not_empty(*where, map_.path("where"), problems_).value_or("");
+    }
+    if (const YamlNode* per = map_.get("per")) read_per(*per);
+    switch (gate_.form) {
+      case Form::metric:
+        read_metric_name("metric", gate_.kind, gate_.field);
+        read_limit();
+        break;
+      case Form::all:
+        read_metric_name("metric", gate_.kind, gate_.field);
+        read_all();
+        break;
+      case Form::distinct:
+        read_distinct();
+        break;
+      case Form::sql:
+        if (const YamlNode* sql = map_.get("sql")) {
+          gate_.sql = read_text_not_empty(*sql, map_.path("sql"), problems_).value_or("");
+        }
+        break;
+    }
+    return gate_;
+  }
+
+ private:
+  bool choose_form() {
+    const bool metric = node_.find("metric") != nullptr, all = node_.find("all") != nullptr;
+    const bool distinct = node_.find("distinct") != nullptr, sql = node_.find("sql") != nullptr;
+    if (!(metric || all || distinct || sql) && map_.has_unknown_keys()) return false;
+    if ((metric || all) + distinct + sql != 1) {
+      problems_.add(node_.place,
+                    "`" + name_ + "` needs exactly one of `metric`, `distinct` and `sql`");
+      return false;
+    }
+    if (all && !metric) {
+      problems_.add(node_.place, "missing key `metric` in `" + name_ + "`: `all` of what?");
+      return false;
+    }
+    gate_.form = all ? Form::all : metric ? Form::metric : distinct ? Form::distinct : Form::sql;
+    const auto& allowed = keys_of_form(gate_.form);
+    for (const auto& entry : node_.entries) {
+      if (entry.key == "id" || std::count(allowed.begin(), allowed.end(), entry.key)) continue;
+      const auto& known = keys_of("expect");
+      if (!std::count(known.begin(), known.end(), entry.key)) continue;  // said already
+      problems_.add(entry.place, "`" + entry.key + "` has no use beside `" + form_key() + "`");
+    }
+    return true;
+  }
+
+  std::string form_key() const {
+    static const std::map<Form, std::string> kNames = {{Form::metric, "metric"},
+                                                       {Form::all, "all"},
+                                                       {Form::distinct, "distinct"},
+                                                       {Form::sql, "sql"}};
+    return kNames.at(gate_.form);
+  }
+
+  void read_per(const YamlNode& per) {
+    gate_.per = read_texts(per, map_.path("per"), OneIsEnough::yes, problems_);
+    for (const std::string& field : gate_.per) {
+      if (is_identifier(field)) continue;
+      problems_.add(per.place,
+                    "`" + map_.path("per") + "` names fields, got `" + printable(field) + "`");
+    }
+  }
+
+  // Splits `kind.field`; false when the text is not that.
+  bool split(const YamlNode& node, std::string_view path, const std::string& text,
+             std::string& kind, std::string& field) {
+    const size_t dot = text.find('.');
+    kind = text.substr(0, dot);
+    field = dot == std::string::npos ? "" : text.substr(dot + 1);
+    if (is_identifier(kind) && is_identifier(field)) {
+      check_known(node, kind, field);
+      return true;
+    }
+    problems_.add(node.place, "`" + std::string(path) +
+                                  "` must be `kind.field`, such as "
+                                  "`readout.gap`, got `" +
+                                  printable(text) + "`");
+    return false;
+  }
+
+  void read_metric_name(std::string_view key, std::string& kind, std::string& field) {
+    const YamlNode* node = map_.get(key);
+    if (node == nullptr) return;
+    const auto text = read_text(*node, map_.path(key), problems_);
+    if (text) split(*node, map_.path(key), *text, kind, field);
+  }
+
+  void warn(const YamlNode& node, const std::string& message) {
+    warnings_.push_back(to_string(node.place) + ": " + message);
+  }
+
+  void check_known(const YamlNode& node, const std::string& kind, const std::string& field) {
+    if (records_ == RecordsKnown::no) return;
+    const Kind* known = builtin_schema().find(kind);
+    if (known == nullptr) {
+      std::vector<std::string> kinds;
+      for (const Kind& k : builtin_schema().kinds) kinds.push_back(k.name);
+      warn(node, "greta's engine writes no record `" + kind + "`" + did_you_mean(kind, kinds));
+      return;
+    }
+    check_field(node, *known, field);
+  }
+
+  void check_field(const YamlNode& node, const Kind& kind, const std::string& field) {
+    if (kind.find(field) != nullptr) return;
+    std::vector<std::string> fields;
+    for (const Field& f : kind.fields) fields.push_back(f.name);
+    warn(node,
+         "record `" + kind.name + "` has no field `" + field + "`" + did_you_mean(field, fields));
+  }
+
+  void read_limit() {
+    if (const YamlNode* agg = map_.get("agg")) {
+      gate_.agg = read_choice(*agg, map_.path("agg"), kAggregates, problems_).value_or("");
+    }
+    int compares = 0;
+    for (const std::string& key : kCompares) {
+      if (node_.find(key) == nullptr) continue;
+      ++compares;
+      const YamlNode* value = map_.get(key);
+      if (value == nullptr) continue;
+      gate_.compare = key;
+      const auto text = read_text(*value, map_.path(key), problems_);
+      if (!text) continue;
+      if (const auto number = parse_number(*text)) {
+        gate_.limit = *number;
+      } else if (is_identifier(*text)) {
+        gate_.limit_field = *text;
+        const Kind* kind =
+            records_ == RecordsKnown::yes ? builtin_schema().find(gate_.kind) : nullptr;
+        if (kind != nullptr) check_field(*value, *kind, *text);
+      } else {
+        problems_.add(value->place, "`" + map_.path(key) + "` must be a number or a field of the " +
+                                        "record, got `" + printable(*text) + "`");
+      }
+    }
+    if (compares != 1 && !(compares == 0 && map_.has_unknown_keys())) {
+      problems_.add(node_.place, "`" + name_ +
+                                     "` needs exactly one of `le`, `lt`, `ge`, `gt`, `eq` " +
+                                     "and `ne`, or `all: true`");
+    }
+  }
+
+  void read_all() {
+    const YamlNode* all = map_.get("all");
+    if (all == nullptr) return;
+    const auto value = read_boolean(*all, map_.path("all"), problems_);
+    if (value && !*value) {
+      problems_.add(all->place, "`" + map_.path("all") + "` can only be true");
+    }
+    const Kind* kind = records_ == RecordsKnown::yes ? builtin_schema().find(gate_.kind) : nullptr;
+    const Field* field = kind != nullptr ? kind->find(gate_.field) : nullptr;
+    if (field != nullptr && field->type != FieldType::boolean) {
+      warn(*all, "`" + gate_.kind + "." + gate_.field + "` is no boolean but " +
+                     std::string(to_string(field->type)));
+    }
+  }
+
+  void read_distinct() {
+    const YamlNode* distinct = map_.get("distinct");
+    if (distinct == nullptr) return;
+    const std::string path = map_.path("distinct");
+    const std::vector<std::string> names = read_texts(*distinct, path, OneIsEnough::yes, problems_);
+    for (const std::string& name : names) {
+      if (split(*distinct, path, name, gate_.kind, gate_.field)) gate_.fields.push_back(name);
+    }
+    if (names.size() != gate_.fields.size()) return;
+    const YamlNode* across = map_.get("across");
+    if (node_.find("across") != nullptr) {
+      if (across != nullptr) read_across(*across);
+      gate_.fields.clear();  // `kind` and `field` say it
+      if (names.size() != 1) {
+        problems_.add(distinct->place, "`" + path + "` with `across` names one field, got " +
+                                           std::to_string(names.size()));
+      }
+      return;
+    }
+    if (!gate_.per.empty()) {
+      problems_.add(node_.find_entry("per")->place,
+                    "`per` has no use beside `distinct` without `across`");
+    }
+    gate_.kind.clear();  // each of `fields` says its own
+    gate_.field.clear();
+    if (names.size() < 2) {
+      problems_.add(distinct->place,
+                    "`" + path + "` needs two fields or more, or `across` an axis");
+      return;
+    }
+    const std::string kind = names[0].substr(0, names[0].find('.') + 1);
+    for (const std::string& name : names) {
+      if (name.starts_with(kind)) continue;
+      problems_.add(distinct->place, "`" + path + "` compares fields of one record, got `" +
+                                         printable(names[0]) + "` and `" + printable(name) + "`");
+      break;
+    }
+    if (std::any_of(names.begin(), names.end(), [&](const std::string& name) {
+          return std::count(names.begin(), names.end(), name) > 1;
+        })) {
+      problems_.add(distinct->place, "`" + path + "` names one field twice: it never differs");
+    }
+  }
+
+  void read_across(const YamlNode& across) {
+    gate_.across = read_texts(across, map_.path("across"), OneIsEnough::yes, problems_);
+    for (const std::string& axis : gate_.across) {
+      if (std::count(axes_.begin(), axes_.end(), axis)) continue;
+      problems_.add(across.place, "`" + map_.path("across") + "`: `" + printable(axis) +
+                                      "` is no axis of the matrix" + did_you_mean(axis, axes_));
+    }
+    if (gate_.across.empty()) {
+      problems_.add(across.place, "`" + map_.path("across") + "` names no axis of the matrix");
+    }
+  }
+
+  const YamlNode& node_;
+  std::string name_;
+  const std::vector<std::string>& axes_;
+  RecordsKnown records_;
+  Problems& problems_;
+  std::vector<std::string>& warnings_;
+  MapReader map_;
+  store::Gate gate_;
+};
+
+}  // namespace
+
+std::vector<store::Gate> read_expect(const YamlNode& list, const std::vector<std::string>& axes,
+                                     RecordsKnown records, Problems& problems,
+                                     std::vector<std::string>& warnings) {
+  std::vector<store::Gate> gates;
+  if (!expect_kind(list, YamlNode::Kind::list, "expect", "a list of gates", problems)) return gates;
+  std::map<std::string, int> lines;
+  for (size_t i = 0; i < list.items.size(); ++i) {
+    const YamlNode& node = list.items[i];
+    const std::string name = "expect[" + std::to_string(i) + "]";
+    store::Gate gate = GateReader(node, name, axes, records, problems, warnings).read();
+    if (!gate.id.empty()) {
+      const auto [first, is_new] = lines.emplace(gate.id, node.place.line);
+      if (!is_new) {
+        problems.add(node.place, "gate `" + gate.id + "` is given twice (first at line " +
+                                     std::to_string(first->second) + ")");
+      }
+    }
+    gates.push_back(std::move(gate));
+  }
+  return gates;
+}
+
+}  // namespace greta::runner

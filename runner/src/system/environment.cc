@@ -1,0 +1,36 @@
+#include "system/environment.h"
+
+#include <cstdlib>
+
+namespace greta::runner {
+namespace {
+
+std::string variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value != nullptr ? value : "";
+}
+
+}  // namespace
+
+std::string search_path() {
+  const std::string path = variable("PATH");
+  return path.empty() ? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" : path;
+}
+
+std::string home_folder() {
+  const std::string home = variable("HOME");
+  return home.empty() ? "/" : home;
+}
+
+std::filesystem::path cache_folder() {
+  const std::filesystem::path xdg = variable("XDG_CACHE_HOME");
+  // The XDG specification: a relative path is to be ignored.
+  if (xdg.is_absolute()) return xdg / "greta";
+  return std::filesystem::path(home_folder()) / ".cache" / "greta";
+}
+
+std::string store_variable() { return variable("GRETA_STORE"); }
+
+bool colour_unwanted() { return !variable("NO_COLOR").empty(); }
+
+}  // namespace greta::runner

@@ -1,0 +1,489 @@
+#include "store/diff.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <tuple>
+
+#include "diff/diff_confounders.h"
+#include "diff/diff_floor.h"
+#include "diff/diff_records.h"
+#include "text/markdown.h"
+
+namespace greta::store {
+
+namespace {
+
+// Identical figures are listed while there are few of them, and always counted.
+constexpr int64_t kMostIdenticalListed = 20'000;
+// Layout of a model: where these differ, figures of the same name do not mean the same.
+constexpr std::string_view kShapeFields[] = {"vocab", "num_heads", "num_heads_kv", "head_dim"};
+
+RunSummary summary_of(const RunInfo& run) {
+  RunSummary out;
+  out.id = run.id;
+  out.run = run.name;
+  out.milestone = run.milestone;
+  out.status = run.status;
+  out.provenance = run.provenance;
+  out.started_at = run.started_at;
+  out.ended_at = run.ended_at;
+  out.cells = run.cells;
+  out.cells_ok = run.cells - run.failed;
+  if (const auto at = run.environment.find("commit"); at != run.environment.end()) {
+    out.commit = joined({at->second.begin(), at->second.end()}, " | ");
+  }
+  return out;
+}
+
+struct Judged {
+  MetricDiff metric;
+  Place place;
+  bool is_hash = false;
+  std::tuple<int, bool, double, double> badness = {};
+};
+
+std::string figure_text(const FieldInfo& field, const Value& value) {
+  if (field.type == "boolean" && value.type == Value::Type::integer) {
+    return value.integer == 0 ? "false" : "true";
+  }
+  return value_text(value);
+}
+
+class Differ {
+ public:
+  Differ(Store& store, const RunInfo& a, const RunInfo& b) : store_(store), a_(a), b_(b) {}
+  Result<Diff> run();
+
+ private:
+  using Records = RecordSet::Records;
+  Result<> compare_kind(const KindInfo& kind);
+  void compare_variant(const KindInfo& kind, const Records& a, const Records& b,
+                       const VariantPair& pair);
+  void compare_record(const KindInfo& kind, const DiffRecord& a, const DiffRecord& b,
+                      const VariantPair& pair, const std::vector<double>& repeat_floor);
+  Verdict judge(const KindInfo& kind, size_t field, const std::vector<Value>& a,
+                const std::vector<Value>& b, double repeat_floor, MetricDiff& metric) const;
+  Verdict judge_hash(const KindInfo& kind, size_t field, const std::vector<Value>& a,
+                     const std::vector<Value>& b, const std::vector<double>& repeat_floor) const;
+  void one_sided(const KindInfo& kind, char side, const std::vector<const DiffRecord*>& records);
+  void note_context(const KindInfo& kind, const VariantPair& pair, const Records& a,
+                    const Records& b);
+  void keep(Judged judged);
+  void find_shapes(const KindInfo& kind, const Records& a, const Records& b);
+  void conclude();
+
+  Store& store_;
+  const RunInfo& a_;
+  const RunInfo& b_;
+  Diff out_;
+  Reason incomparable_;
+  FloorContext floors_;
+  std::vector<Judged> judged_;
+};
+
+bool is_all(const std::map<std::string, std::set<std::string>>& environment, const std::string& key,
+            const std::string& value) {
+  const auto at = environment.find(key);
+  return at != environment.end() && at->second == std::set<std::string>{value};
+}
+
+bool equal_known(const RunInfo& a, const RunInfo& b, const std::string& key) {
+  const auto in_a = a.environment.find(key), in_b = b.environment.find(key);
+  return in_a != a.environment.end() && in_b != b.environment.end() &&
+         in_a->second == in_b->second && in_a->second.size() == 1;
+}
+
+Result<Diff> Differ::run() {
+  out_.a = summary_of(a_);
+  out_.b = summary_of(b_);
+  out_.variants = match_variants(a_, b_);
+  out_.confounders = confounders(a_, b_, out_.variants);
+  incomparable_ = other_model(a_, b_);
+  floors_.same_order =
+      is_all(a_.environment, "numerics", "strict") &&
+      is_all(b_.environment, "numerics", "strict") && equal_known(a_, b_, "backend") &&
+      equal_known(a_, b_, "isa") &&
+      (!a_.environment.contains("effective.backend") || equal_known(a_, b_, "effective.backend"));
+  floors_.a_printed = a_.provenance == "recorded";
+  floors_.b_printed = b_.provenance == "recorded";
+  TRY_ASSIGN(const auto kinds, load_kinds(store_));
+  for (const KindInfo& kind : kinds) TRY(compare_kind(kind));
+  conclude();
+  return std::move(out_);
+}
+
+Result<> Differ::compare_kind(const KindInfo& kind) {
+  TRY_ASSIGN(const RecordSet a, RecordSet::load(store_, a_.id, kind));
+  TRY_ASSIGN(const RecordSet b, RecordSet::load(store_, b_.id, kind));
+  for (const VariantPair& pair : out_.variants) {
+    Records records_a = a.of_variant(pair.a), records_b = b.of_variant(pair.b);
+    if (!records_a.empty() && !records_b.empty()) {
+      // A past report gives figures of a layer, not of its heads.
+      const bool heads_a = a.has_key(pair.a, "head"), heads_b = b.has_key(pair.b, "head");
+      if (heads_a && !heads_b) records_a = a.without_key(pair.a, "head", kind);
+      if (heads_b && !heads_a) records_b = b.without_key(pair.b, "head", kind);
+      if (heads_a != heads_b) {
+        const char side = heads_a ? 'a' : 'b';
+        out_.one_sided.push_back(OneSided{kind.name, side, "figures of single heads", 0});
+      }
+    }
+    find_shapes(kind, records_a, records_b);
+    note_context(kind, pair, records_a, records_b);
+    compare_variant(kind, records_a, records_b, pair);
+  }
+  // Arms without a partner.
+  for (const auto& [run, records, side] : {std::tuple{&a_, &a, 'a'}, std::tuple{&b_, &b, 'b'}}) {
+    for (const VariantInfo& variant : run->variants) {
+      const bool paired = std::any_of(
+          out_.variants.begin(), out_.variants.end(),
+          [&](const VariantPair& pair) { return (side == 'a' ? pair.a : pair.b) == variant.name; });
+      const Records& its = records->of_variant(variant.name);
+      if (paired || its.empty()) continue;
+      const auto count = static_cast<int64_t>(its.size());
+      (side == 'a' ? out_.only_a : out_.only_b) += count;
+      out_.one_sided.push_back(OneSided{kind.name, side, "variant " + variant.name, count});
+    }
+  }
+  return {};
+}
+
+void Differ::find_shapes(const KindInfo& kind, const Records& a, const Records& b) {
+  for (size_t i = 0; i < kind.fields.size() && incomparable_.empty(); ++i) {
+    const std::string& name = kind.fields[i].column;
+    if (std::find(std::begin(kShapeFields), std::end(kShapeFields), name) ==
+        std::end(kShapeFields)) {
+      continue;
+    }
+    std::set<std::string> values_a, values_b;
+    for (const auto& [records, values] : {std::pair{&a, &values_a}, std::pair{&b, &values_b}}) {
+      for (const auto& [key, record] : *records) {
+        const Value& value = record.first()[i];
+        if (value.type != Value::Type::null) values->insert(value_text(value));
+      }
+    }
+    if (values_a.empty() || values_b.empty() || values_a == values_b) continue;
+    const std::string what = name + " " + joined({values_a.begin(), values_a.end()}, ", ") + " / " +
+                             joined({values_b.begin(), values_b.end()}, ", ");
+    incomparable_ = Reason{"another shape: " + what, "otra forma: " + what};
+  }
+}
+
+// What made the results (route, kernel): listed once a field and pair, not once a record.
+void Differ::note_context(const KindInfo& kind, const VariantPair& pair, const Records& a,
+                          const Records& b) {
+  if (a.empty() || b.empty()) return;
+  for (size_t i = 0; i < kind.fields.size(); ++i) {
+    if (kind.fields[i].role != FieldRole::context) continue;
+    std::set<std::string> values_a, values_b;
+    for (const auto& [records, values] : {std::pair{&a, &values_a}, std::pair{&b, &values_b}}) {
+      for (const auto& [key, record] : *records) {
+        const Value& value = record.first()[i];
+        values->insert(value.type == Value::Type::null ? std::string(kNotRecorded)
+                                                       : value_text(value));
+      }
+    }
+    if (values_a == values_b) continue;
+    std::string what = kind.name + "." + kind.fields[i].column;
+    if (out_.variants.size() > 1) what += " [" + pair.a + "]";
+    out_.confounders.push_back(Confounder{what, joined({values_a.begin(), values_a.end()}, " | "),
+                                          joined({values_b.begin(), values_b.end()}, " | ")});
+  }
+}
+
+void Differ::compare_variant(const KindInfo& kind, const Records& a, const Records& b,
+                             const VariantPair& pair) {
+  if (a.empty() && b.empty()) return;
+  std::vector<double> floor = repeat_floors(kind, a);
+  const std::vector<double> floor_b = repeat_floors(kind, b);
+  for (size_t i = 0; i < floor.size(); ++i) floor[i] = std::max(floor[i], floor_b[i]);
+
+  std::vector<const DiffRecord*> only_a, only_b;
+  std::vector<bool> in_a(kind.fields.size()), in_b(kind.fields.size());
+  bool matched = false;
+  for (const auto& [key, record] : a) {
+    const auto partner = b.find(key);
+    if (partner == b.end()) {
+      only_a.push_back(&record);
+      continue;
+    }
+    matched = true;
+    for (size_t i = 0; i < kind.fields.size(); ++i) {
+      if (record.first()[i].type != Value::Type::null) in_a[i] = true;
+      if (partner->second.first()[i].type != Value::Type::null) in_b[i] = true;
+    }
+    compare_record(kind, record, partner->second, pair, floor);
+  }
+  for (const auto& [key, record] : b) {
+    if (!a.contains(key)) only_b.push_back(&record);
+  }
+  one_sided(kind, 'a', only_a);
+  one_sided(kind, 'b', only_b);
+  if (!matched) return;
+  std::vector<std::string> fields_a, fields_b;
+  for (size_t i = 0; i < kind.fields.size(); ++i) {
+    if (kind.fields[i].role == FieldRole::key) continue;
+    if (in_a[i] && !in_b[i]) fields_a.push_back(kind.fields[i].column);
+    if (in_b[i] && !in_a[i]) fields_b.push_back(kind.fields[i].column);
+  }
+  for (const auto& [fields, side] : {std::pair{&fields_a, 'a'}, std::pair{&fields_b, 'b'}}) {
+    const std::string what = "fields " + joined(*fields, ", ");
+    const bool said = std::any_of(
+        out_.one_sided.begin(), out_.one_sided.end(), [&, s = side](const OneSided& other) {
+          return other.kind == kind.name && other.side == s && other.what == what;
+        });
+    if (!fields->empty() && !said) out_.one_sided.push_back(OneSided{kind.name, side, what, 0});
+  }
+}
+
+void Differ::compare_record(const KindInfo& kind, const DiffRecord& a, const DiffRecord& b,
+                            const VariantPair& pair, const std::vector<double>& repeat_floor) {
+  const std::vector<Value>& values_a = a.first();
+  const std::vector<Value>& values_b = b.first();
+  const bool comparable = incomparable_.empty() && !other_prompt(a_, b_, a.prompt);
+  for (size_t i = 0; i < kind.fields.size(); ++i) {
+    const FieldInfo& field = kind.fields[i];
+    if (values_a[i].type == Value::Type::null || values_b[i].type == Value::Type::null) continue;
+    if (field.role == FieldRole::key || field.role == FieldRole::context ||
+        field.role == FieldRole::address || a.parts.contains(field.column)) {
+      continue;
+    }
+    MetricDiff metric;
+    metric.kind = kind.name;
+    metric.metric = field.column;
+    metric.key = a.key;
+    if (out_.variants.size() > 1 || !pair.same) {
+      metric.key = "variant=" + pair.a + (metric.key.empty() ? "" : ", ") + metric.key;
+    }
+    metric.a = figure_text(field, values_a[i]);
+    metric.b = figure_text(field, values_b[i]);
+    metric.difference = is_number(values_a[i]) && is_number(values_b[i])
+                            ? std::abs(to_double(values_a[i]) - to_double(values_b[i]))
+                            : std::numeric_limits<double>::quiet_NaN();
+    if (field.role == FieldRole::timing) {
+      metric.verdict = Verdict::not_comparable;
+      out_.timings.push_back(std::move(metric));
+      continue;
+    }
+    const bool is_hash = field.role == FieldRole::hash || field.type == "hash";
+    ++out_.matched;
+    if (!comparable) {
+      metric.verdict = Verdict::not_comparable;
+    } else if (is_hash) {
+      metric.verdict = judge_hash(kind, i, values_a, values_b, repeat_floor);
+    } else {
+      metric.verdict = judge(kind, i, values_a, values_b, repeat_floor[i], metric);
+    }
+    keep(Judged{std::move(metric), a.place, is_hash});
+  }
+}
+
+Verdict Differ::judge(const KindInfo& kind, size_t field, const std::vector<Value>& a,
+                      const std::vector<Value>& b, double repeat_floor, MetricDiff& metric) const {
+  metric.floor = repeat_floor;
+  const std::string& type = kind.fields[field].type;
+  const bool whole = type == "integer" || type == "boolean" ||
+                     (a[field].type == Value::Type::integer && b[field].type == a[field].type);
+  if (is_number(a[field]) && is_number(b[field]) && !whole) {
+    metric.floor = std::max(metric.floor, numeric_floor(kind, field, a, b, floors_));
+  }
+  if (same_value(a[field], b[field])) return Verdict::identical;
+  if (std::isnan(metric.difference)) {
+    return std::isinf(repeat_floor) ? Verdict::within_floor : Verdict::diverged;
+  }
+  return metric.difference <= metric.floor ? Verdict::within_floor : Verdict::diverged;
+}
+
+// Another hash says that some bit differs, not how much. Where the statistics of the same tensor
+// moved, and stayed within their floors, that explains it. Where they did not move at all it does
+// not: a permuted tensor has the same minimum, maximum and mean.
+Verdict Differ::judge_hash(const KindInfo& kind, size_t field, const std::vector<Value>& a,
+                           const std::vector<Value>& b,
+                           const std::vector<double>& repeat_floor) const {
+  if (same_value(a[field], b[field])) return Verdict::identical;
+  if (std::isinf(repeat_floor[field])) return Verdict::within_floor;
+  const std::string& name = kind.fields[field].column;
+  const std::string prefix = name.ends_with("_hash") ? name.substr(0, name.size() - 4) : "";
+  const auto moved = [&](const std::string& its_prefix) {
+    bool any = false;
+    for (size_t i = 0; i < kind.fields.size(); ++i) {
+      const FieldInfo& other = kind.fields[i];
+      if (other.role != FieldRole::value || !other.column.starts_with(its_prefix)) continue;
+      if (!is_number(a[i]) || !is_number(b[i]) || same_value(a[i], b[i])) continue;
+      MetricDiff metric;
+      metric.difference = std::abs(to_double(a[i]) - to_double(b[i]));
+      if (judge(kind, i, a, b, repeat_floor[i], metric) == Verdict::diverged) return false;
+      any = true;
+    }
+    return any;
+  };
+  return moved(prefix) ? Verdict::within_floor : Verdict::diverged;
+}
+
+void Differ::keep(Judged judged) {
+  switch (judged.metric.verdict) {
+    case Verdict::identical:
+      if (++out_.identical > kMostIdenticalListed) return;
+      break;
+    case Verdict::within_floor:
+      ++out_.within_floor;
+      break;
+    case Verdict::diverged:
+      ++out_.diverged;
+      break;
+    default:
+      ++out_.not_comparable;
+      break;
+  }
+  judged_.push_back(std::move(judged));
+}
+
+// "layer 8–31": the values of the key that tells the lonely records apart, in few words.
+std::string describe_lonely(const std::vector<const DiffRecord*>& records) {
+  std::map<std::string, std::set<std::string>> values;
+  std::set<std::string> prompts;
+  for (const DiffRecord* record : records) {
+    if (!record->prompt.empty()) prompts.insert(record->prompt);
+    for (const auto& [column, value] : record->parts) {
+      if (column != "step" || !record->parts.contains("phase")) values[column].insert(value);
+    }
+  }
+  std::vector<std::string> parts;
+  if (!prompts.empty()) parts.push_back("prompt " + joined({prompts.begin(), prompts.end()}, ", "));
+  for (const auto& [column, all] : values) {
+    std::vector<std::string> list(all.begin(), all.end());
+    std::sort(list.begin(), list.end(), [](const std::string& x, const std::string& y) {
+      return std::pair(std::atof(x.c_str()), x) < std::pair(std::atof(y.c_str()), y);
+    });
+    std::string text = joined(list, ", ");
+    if (list.size() > 6) text = list.front() + " … " + list.back();
+    parts.push_back(column + " " + text);
+  }
+  return parts.empty() ? "records" : joined(parts, "; ");
+}
+
+void Differ::one_sided(const KindInfo& kind, char side,
+                       const std::vector<const DiffRecord*>& records) {
+  if (records.empty()) return;
+  const auto count = static_cast<int64_t>(records.size());
+  (side == 'a' ? out_.only_a : out_.only_b) += count;
+  const std::string what = describe_lonely(records);
+  for (OneSided& other : out_.one_sided) {
+    if (other.kind == kind.name && other.side == side && other.what == what) {
+      other.records += count;  // the same in another arm
+      return;
+    }
+  }
+  out_.one_sided.push_back(OneSided{kind.name, side, what, count});
+}
+
+int rank(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::diverged:
+      return 0;
+    case Verdict::not_comparable:
+      return 1;
+    case Verdict::within_floor:
+      return 2;
+    default:
+      return 3;
+  }
+}
+
+// Multiples of the floor first, then the relative difference; hashes and texts have no size and
+// come last.
+std::tuple<int, bool, double, double> badness(const Judged& judged) {
+  const MetricDiff& metric = judged.metric;
+  const bool sized = !std::isnan(metric.difference);
+  double ratio = 0, relative = 0;
+  if (sized && metric.difference > 0) {
+    ratio = metric.floor > 0 ? metric.difference / metric.floor
+                             : std::numeric_limits<double>::infinity();
+    const double size =
+        std::max(std::abs(std::atof(metric.a.c_str())), std::abs(std::atof(metric.b.c_str())));
+    relative = metric.difference / size;
+  }
+  // Where nothing is judged nothing is worse: the answers first, then in order of execution.
+  if (metric.verdict == Verdict::not_comparable) {
+    return {rank(metric.verdict), metric.kind != "readout", 0, 0};
+  }
+  return {rank(metric.verdict), judged.is_hash || !sized, -ratio, -relative};
+}
+
+void Differ::conclude() {
+  for (Judged& one : judged_) one.badness = badness(one);
+  std::stable_sort(judged_.begin(), judged_.end(), [](const Judged& x, const Judged& y) {
+    return std::tie(x.badness, x.metric.kind, x.place) <
+           std::tie(y.badness, y.metric.kind, y.place);
+  });
+  const Judged* first = nullptr;
+  for (const Judged& one : judged_) {
+    if (one.metric.verdict != Verdict::diverged) break;
+    if (first == nullptr || one.place < first->place) first = &one;
+  }
+  if (out_.matched == 0) {
+    out_.verdict = Verdict::not_comparable;
+    out_.reason = "nothing in common: no record of one has a partner in the other";
+    out_.reason_es = "nada en común: ningún registro tiene par en la otra corrida";
+  } else if (!incomparable_.empty()) {
+    out_.verdict = Verdict::not_comparable;
+    out_.reason = incomparable_.en;
+    out_.reason_es = incomparable_.es;
+  } else if (first != nullptr) {
+    out_.verdict = Verdict::diverged;
+    const std::string where = first->metric.kind + "." + first->metric.metric + " (" +
+                              first->metric.key + "): " + first->metric.a + " / " + first->metric.b;
+    out_.reason = "first at " + where;
+    out_.reason_es = "primero en " + where;
+  } else if (out_.not_comparable > 0) {
+    out_.verdict = Verdict::not_comparable;
+    out_.reason = "prompts of the same name have other bytes";
+    out_.reason_es = "textos de entrada del mismo nombre tienen otros bytes";
+  } else {
+    out_.verdict = out_.within_floor > 0 ? Verdict::within_floor : Verdict::identical;
+    if (const int64_t lonely = out_.only_a + out_.only_b; lonely > 0) {
+      const std::string figures = std::to_string(out_.matched), rest = std::to_string(lonely);
+      out_.reason =
+          "in the " + figures + " figures that both have; " + rest + " records have no partner";
+      out_.reason_es =
+          "en las " + figures + " cifras que ambas tienen; " + rest + " registros no tienen par";
+    }
+  }
+  out_.metrics.reserve(judged_.size());
+  for (Judged& one : judged_) out_.metrics.push_back(std::move(one.metric));
+}
+
+}  // namespace
+
+Result<Diff> diff(Store& store, int64_t run_a, int64_t run_b) {
+  TRY_ASSIGN(const RunInfo a, load_run(store, run_a));
+  TRY_ASSIGN(const RunInfo b, load_run(store, run_b));
+  return Differ(store, a, b).run();
+}
+
+int exit_code(const Diff& diff) {
+  if (diff.matched == 0) return static_cast<int>(Exit::not_measured);
+  if (diff.verdict == Verdict::diverged) return static_cast<int>(Exit::diverged);
+  if (diff.verdict == Verdict::not_comparable) return static_cast<int>(Exit::not_comparable);
+  return static_cast<int>(Exit::ok);
+}
+
+std::string_view to_string(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::identical:
+      return "identical";
+    case Verdict::within_floor:
+      return "within_floor";
+    case Verdict::diverged:
+      return "diverged";
+    case Verdict::only_a:
+      return "only_a";
+    case Verdict::only_b:
+      return "only_b";
+    case Verdict::not_comparable:
+      return "not_comparable";
+  }
+  return "not_comparable";
+}
+
+}  // namespace greta::store

@@ -1,0 +1,180 @@
+#include "diff/diff_records.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+#include "text/markdown.h"
+
+namespace greta::store {
+
+namespace {
+
+constexpr double kAfterAll = 1e9;
+constexpr std::string_view kPoints[] = {
+    "embed_out", "x_in",         "attn_norm", "q",       "k",     "v",          "attn_out",
+    "wo_out",    "x_after_attn", "ffn_norm",  "mlp_out", "x_out", "final_norm", "logits"};
+
+double point_rank(const std::string& point) {
+  const auto at = std::find(std::begin(kPoints), std::end(kPoints), point);
+  return static_cast<double>(at - std::begin(kPoints));
+}
+
+// prefill_last is step 0, decode0 step 1, …
+double step_of_phase(const std::string& phase) {
+  if (phase.starts_with("prefill")) return 0;
+  int step = 0;
+  if (phase.starts_with("decode")) {
+    std::from_chars(phase.data() + 6, phase.data() + phase.size(), step);
+    return step + 1;
+  }
+  return kAfterAll;
+}
+
+std::string key_of(const DiffRecord& record, const std::vector<std::string>& keys) {
+  std::vector<std::string> parts;
+  if (!record.prompt.empty()) parts.push_back("prompt=" + record.prompt);
+  for (const std::string& key : keys) {
+    const auto at = record.parts.find(key);
+    // The phase says which step it is; recorded figures give no step.
+    if (at == record.parts.end() || (key == "step" && record.parts.contains("phase"))) continue;
+    parts.push_back(key + "=" + at->second);
+  }
+  return joined(parts, ", ");
+}
+
+class PlaceReader {
+ public:
+  PlaceReader(const KindInfo& kind, const DiffRecord& record) : kind_(kind), record_(record) {}
+  Place read() const {
+    Place place;
+    const auto phase = record_.parts.find("phase");
+    place.step =
+        phase != record_.parts.end() ? step_of_phase(phase->second) : number("step", kAfterAll);
+    place.layer = number("layer", kAfterAll);
+    const auto point = record_.parts.find("point");
+    place.point = point != record_.parts.end()                   ? point_rank(point->second)
+                  : kind_.name.find("attn") != std::string::npos ? point_rank("attn_out")
+                                                                 : kAfterAll;
+    // Points outside the layers have layer -1: only the embedding comes before them.
+    if (place.layer < 0 && place.point > point_rank("embed_out")) place.layer = kAfterAll - 1;
+    place.head = number("head", -1);
+    place.position = number("position", number("index", -1));
+    return place;
+  }
+
+ private:
+  double number(const std::string& name, double otherwise) const {
+    const auto at = record_.parts.find(name);
+    if (at == record_.parts.end()) return otherwise;
+    double value = otherwise;
+    std::from_chars(at->second.data(), at->second.data() + at->second.size(), value);
+    return value;
+  }
+  const KindInfo& kind_;
+  const DiffRecord& record_;
+};
+
+bool conflict(const std::vector<Value>& a, const std::vector<Value>& b) {
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (a[i].type == Value::Type::null || b[i].type == Value::Type::null) continue;
+    if (!same_value(a[i], b[i])) return true;
+  }
+  return false;
+}
+
+void fill_gaps(std::vector<Value>& into, std::vector<Value> from) {
+  for (size_t i = 0; i < into.size(); ++i) {
+    if (into[i].type == Value::Type::null) into[i] = std::move(from[i]);
+  }
+}
+
+// Recorded figures may come one a line: lines of one key that do not contradict each other are one
+// record. Those that do (a kind whose keys nobody described) are told apart by their order.
+void add(RecordSet::Records& records, DiffRecord record, int64_t repeat,
+         std::vector<Value> values) {
+  for (int64_t number = 1;; ++number) {
+    std::string key = record.key;
+    if (number > 1) key += (key.empty() ? "#" : ", #") + std::to_string(number);
+    const auto [at, inserted] = records.try_emplace(key, record);
+    at->second.key = key;
+    const auto [slot, fresh] = at->second.repeats.try_emplace(repeat, values);
+    if (fresh) return;
+    if (!conflict(slot->second, values)) return fill_gaps(slot->second, std::move(values));
+  }
+}
+
+}  // namespace
+
+Result<RecordSet> RecordSet::load(Store& store, int64_t run, const KindInfo& kind) {
+  std::vector<std::string> keys = kind.keys();
+  std::vector<std::string> columns = {"variant", "prompt", "repeat"};
+  columns.insert(columns.end(), keys.begin(), keys.end());
+  const size_t first_field = columns.size();
+  for (const FieldInfo& field : kind.fields) columns.push_back(field.column);
+  TRY_ASSIGN(Table table, select(store, run,
+                                 "SELECT " + joined(sql_names(columns), ", ") + " FROM " +
+                                     sql_name(kind.view) + " ORDER BY record"));
+  RecordSet out;
+  for (auto& row : table.rows) {
+    DiffRecord record;
+    if (row[1].type != Value::Type::null) record.prompt = value_text(row[1]);
+    for (size_t i = 0; i < keys.size(); ++i) {
+      const Value& value = row[3 + i];
+      if (value.type != Value::Type::null) record.parts[keys[i]] = value_text(value);
+    }
+    record.key = key_of(record, keys);
+    record.place = PlaceReader(kind, record).read();
+    std::vector<Value> values(std::make_move_iterator(row.begin() + first_field),
+                              std::make_move_iterator(row.end()));
+    const std::string variant = value_text(row[0]);
+    add(out.by_variant_[variant], std::move(record), row[2].integer, std::move(values));
+  }
+  return out;
+}
+
+const RecordSet::Records& RecordSet::of_variant(const std::string& variant) const {
+  static const Records kNone;
+  const auto at = by_variant_.find(variant);
+  return at == by_variant_.end() ? kNone : at->second;
+}
+
+bool RecordSet::has_key(const std::string& variant, const std::string& column) const {
+  const Records& records = of_variant(variant);
+  return std::any_of(records.begin(), records.end(),
+                     [&](const auto& entry) { return entry.second.parts.contains(column); });
+}
+
+RecordSet::Records RecordSet::without_key(const std::string& variant, const std::string& column,
+                                          const KindInfo& kind) const {
+  const std::vector<std::string> keys = kind.keys();
+  Records out;
+  std::map<std::string, std::vector<bool>> dropped;  // figures on which the records disagree
+  for (const auto& [key, record] : of_variant(variant)) {
+    DiffRecord merged = record;
+    merged.parts.erase(column);
+    merged.key = key_of(merged, keys);
+    merged.place = PlaceReader(kind, merged).read();
+    const auto [slot, fresh] = out.try_emplace(merged.key, merged);
+    auto& gone = dropped[merged.key];
+    gone.resize(kind.fields.size());
+    if (fresh) continue;
+    for (const auto& [repeat, values] : record.repeats) {
+      const auto [kept, added] = slot->second.repeats.try_emplace(repeat, values);
+      if (added) continue;
+      for (size_t i = 0; i < values.size(); ++i) {
+        Value& value = kept->second[i];
+        if (!gone[i] && same_value(value, values[i])) continue;
+        if (kind.fields[i].type == "boolean" && is_number(value) && is_number(values[i])) {
+          value.integer = std::min(value.integer, values[i].integer);
+        } else {
+          gone[i] = true;
+          value = Value{};
+        }
+      }
+    }
+  }
+  return out;
+}
+
+}  // namespace greta::store

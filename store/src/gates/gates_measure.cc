@@ -1,0 +1,401 @@
+#include "gates/gates_measure.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "contract/text.h"
+#include "gates/gates_across.h"
+#include "text/markdown.h"
+
+namespace greta::store {
+
+namespace {
+
+constexpr std::string_view kNumeric = "IN ('integer', 'real')";
+
+struct Comparison {
+  std::string_view name, sql;
+  bool upper;  // the limit is an upper one: larger values are worse
+};
+constexpr Comparison kComparisons[] = {{"le", "<=", true}, {"lt", "<", true}, {"ge", ">=", false},
+                                       {"gt", ">", false}, {"eq", "=", true}, {"ne", "<>", true}};
+
+bool compares(double value, std::string_view compare, double limit) {
+  if (compare == "le") return value <= limit;
+  if (compare == "lt") return value < limit;
+  if (compare == "ge") return value >= limit;
+  if (compare == "gt") return value > limit;
+  if (compare == "eq") return value == limit;
+  return value != limit;
+}
+
+Result<Comparison> comparison(const Gate& gate) {
+  std::vector<std::string> names;
+  for (const Comparison& one : kComparisons) {
+    if (one.name == gate.compare) return one;
+    names.emplace_back(one.name);
+  }
+  return fail(Exit::usage,
+              "unknown comparison `" + gate.compare + "`" + did_you_mean(gate.compare, names));
+}
+
+std::string number_sql(double value) {
+  if (std::isinf(value)) return value > 0 ? "9e999" : "-9e999";
+  return number_text(value);
+}
+
+GateOutcome not_measured(const Gate& gate, std::string message, std::string query) {
+  return GateOutcome{.id = gate.id,
+                     .status = GateStatus::not_measured,
+                     .message = std::move(message),
+                     .query = std::move(query)};
+}
+
+std::string no_rows_message(const KindScope& scope) {
+  std::string message = "no " + scope.kind.name + " record";
+  if (!scope.gate.where.empty()) message += " where " + printable(scope.gate.where);
+  return message + ": nothing was measured";
+}
+
+// Every record against its limit. `limit` is SQL: a number or a column.
+Result<GateOutcome> measure_records(const KindScope& scope, const Comparison& compare,
+                                    const std::string& field, const std::string& limit,
+                                    const std::string& order) {
+  const std::string name = sql_name(field);
+  const bool limit_is_column = !scope.gate.limit_field.empty();
+  const std::string holds =
+      "CASE WHEN typeof(" + name + ") " + std::string(kNumeric) +
+      (limit_is_column ? " AND typeof(" + limit + ") " + std::string(kNumeric) : "") + " THEN " +
+      name + " " + std::string(compare.sql) + " " + limit + " ELSE 0 END";
+  std::vector<std::string> columns = sql_names(scope.place_columns());
+  columns.push_back(name);
+  if (limit_is_column) columns.push_back(limit);
+
+  TRY_ASSIGN(const Table counts,
+             scope.select("SELECT count(*), sum(NOT " + holds + ")" + scope.from()));
+  GateOutcome outcome{.id = scope.gate.id};
+  outcome.rows = counts.rows[0][0].integer;
+  outcome.query = "SELECT " + joined(columns, ", ") + scope.from() + " ORDER BY " + holds + ", " +
+                  order + " LIMIT 10";
+  if (outcome.rows == 0) return not_measured(scope.gate, no_rows_message(scope), outcome.query);
+  outcome.failed = counts.rows[0][1].integer;
+
+  TRY_ASSIGN(const Table worst, scope.select(outcome.query));
+  const auto& row = worst.rows.front();
+  const size_t at = columns.size() - (limit_is_column ? 2 : 1);
+  outcome.measured = value_text(row[at]);
+  outcome.limit = std::string(compare.sql) + " " +
+                  (limit_is_column ? scope.gate.limit_field + " = " + value_text(row[at + 1])
+                                   : number_text(scope.gate.limit));
+  outcome.where = row_place(worst, 0, scope.place_columns());
+  outcome.status = outcome.failed == 0 ? GateStatus::pass : GateStatus::fail;
+  const std::string what = field + " = " + outcome.measured;
+  outcome.message = outcome.failed == 0
+                        ? "all " + std::to_string(outcome.rows) + " records hold; nearest: " + what
+                        : std::to_string(outcome.failed) + " of " + std::to_string(outcome.rows) +
+                              " records do not hold; worst: " + what +
+                              (is_number(row[at]) ? "" : ", which is no number");
+  return outcome;
+}
+
+std::string order_sql(const std::string& value, const Comparison& compare, const std::string& limit,
+                      bool limit_is_column) {
+  if (compare.name == "eq") return "abs(" + value + " - " + limit + ") DESC";
+  if (compare.name == "ne") return "abs(" + value + " - " + limit + ")";
+  if (!limit_is_column) return value + (compare.upper ? " DESC" : "");
+  // Bounds differ from record to record: the worst is the one that uses most of its own.
+  return compare.upper ? "CASE WHEN " + limit + " > 0 THEN " + value + " * 1.0 / " + limit +
+                             " ELSE " + value + " * 9e99 END DESC"
+                       : value + " - " + limit;
+}
+
+// An aggregate over all records, or over each group of `per`.
+Result<GateOutcome> measure_aggregate(const KindScope& scope, const Comparison& compare) {
+  const Gate& gate = scope.gate;
+  const std::string name = sql_name(gate.field);
+  const bool extreme = gate.agg == "max" || gate.agg == "min";
+  std::string function = gate.agg == "mean" ? "avg" : gate.agg;
+  // The limit of a group is its tightest one.
+  std::string limit_sql = number_sql(gate.limit), limit_columns;
+  if (!gate.limit_field.empty()) {
+    const std::string column = sql_name(gate.limit_field);
+    limit_columns = std::string(compare.upper ? ", min(" : ", max(") + column + ") AS " +
+                    sql_name("limit_value") + ", count(DISTINCT " + column + "), sum(typeof(" +
+                    column + ") NOT " + std::string(kNumeric) + ")";
+  }
+  const std::string groups = joined(sql_names(gate.per), ", ");
+  GateOutcome outcome{.id = gate.id};
+  std::string sql = "SELECT " + (groups.empty() ? "" : groups + ", ") + function + "(" +
+                    (gate.agg == "count" ? "*" : name) + ") AS value, count(*), sum(typeof(" +
+                    name + ") NOT " + std::string(kNumeric) + ")" + limit_columns;
+  // With max() or min() the bare columns are those of the row that has it.
+  std::vector<std::string> bare;
+  for (const std::string& column : scope.place_columns()) {
+    if (extreme && limit_columns.empty() &&
+        std::find(gate.per.begin(), gate.per.end(), column) == gate.per.end()) {
+      bare.push_back(column);
+      sql += ", " + sql_name(column);
+    }
+  }
+  outcome.query = sql + scope.from() + (groups.empty() ? "" : " GROUP BY " + groups) +
+                  " ORDER BY " + order_sql("value", compare, limit_sql, false);
+  TRY_ASSIGN(const Table table, scope.select(outcome.query));
+
+  const size_t value_at = gate.per.size(), limit_at = value_at + 3;
+  std::vector<std::string> place = gate.per;
+  place.insert(place.end(), bare.begin(), bare.end());
+  bool found = false, worst_holds = true;
+  int64_t unusable = 0;
+  for (size_t i = 0; i < table.rows.size(); ++i) {
+    const auto& row = table.rows[i];
+    outcome.rows += row[value_at + 1].integer;
+    if (row[value_at + 1].integer == 0) continue;
+    if (gate.agg != "count") unusable += row[value_at + 2].integer;
+    double limit = gate.limit;
+    if (!limit_columns.empty()) {
+      limit = to_double(row[limit_at]);
+      unusable += row[limit_at + 2].integer;
+      if ((gate.compare == "eq" || gate.compare == "ne") && row[limit_at + 1].integer > 1) {
+        return fail(Exit::usage, "`" + gate.limit_field + "` has several values in one group (" +
+                                     row_place(table, i, gate.per) + "): use `per` to part them");
+      }
+    }
+    const bool holds = compares(to_double(row[value_at]), gate.compare, limit);
+    outcome.failed += holds ? 0 : 1;
+    if (found && (holds || !worst_holds)) continue;  // the first failed one is the worst
+    found = true;
+    worst_holds = holds;
+    outcome.measured = value_text(row[value_at]);
+    outcome.limit = std::string(compare.sql) + " " + number_text(limit);
+    outcome.where = row_place(table, i, place);
+  }
+  if (outcome.rows == 0) {
+    return not_measured(
+        gate,
+        no_rows_message(scope) + (gate.agg == "count" ? "; to expect that none is wrong, let every "
+                                                        "record hold instead of counting"
+                                                      : ""),
+        outcome.query);
+  }
+  const std::string what = gate.agg + "(" + gate.field + ")";
+  if (unusable > 0) {
+    std::string bad = "typeof(" + name + ") NOT " + std::string(kNumeric);
+    if (!gate.limit_field.empty()) {
+      bad += " OR typeof(" + sql_name(gate.limit_field) + ") NOT " + std::string(kNumeric);
+    }
+    outcome.query = "SELECT " + joined(sql_names(scope.place_columns()), ", ") + ", " + name +
+                    scope.from(bad) + " LIMIT 10";
+    TRY_ASSIGN(const Table bad_rows, scope.select(outcome.query));
+    outcome.status = GateStatus::fail;
+    outcome.failed = unusable;
+    outcome.measured = value_text(bad_rows.rows.at(0).back());
+    outcome.where = row_place(bad_rows, 0, scope.place_columns());
+    outcome.message = std::to_string(unusable) + " of " + std::to_string(outcome.rows) +
+                      " records hold no number, so " + what + " has no meaning";
+    return outcome;
+  }
+  outcome.status = outcome.failed == 0 ? GateStatus::pass : GateStatus::fail;
+  outcome.message =
+      what + " = " + outcome.measured + " over " + std::to_string(outcome.rows) + " records";
+  if (!gate.per.empty()) {
+    outcome.message += " in " + std::to_string(table.rows.size()) + " groups, of which " +
+                       std::to_string(outcome.failed) + " do not hold";
+  }
+  return outcome;
+}
+
+Result<GateOutcome> measure_metric(const KindScope& scope) {
+  const Gate& gate = scope.gate;
+  TRY(scope.check_field(gate.field));
+  if (!gate.limit_field.empty()) TRY(scope.check_field(gate.limit_field));
+  if (gate.limit_field.empty() && std::isnan(gate.limit)) {
+    return fail(Exit::usage, "its limit is no number");
+  }
+  TRY_ASSIGN(const Comparison compare, comparison(gate));
+  const std::vector<std::string> aggregates = {"max", "min", "mean", "sum", "count"};
+  if (!gate.agg.empty() &&
+      std::find(aggregates.begin(), aggregates.end(), gate.agg) == aggregates.end()) {
+    return fail(Exit::usage,
+                "unknown aggregate `" + gate.agg + "`" + did_you_mean(gate.agg, aggregates));
+  }
+  // max <= bound with a bound in every record means that every record is within its own.
+  const bool own_limit = !gate.limit_field.empty() &&
+                         ((gate.agg == "max" && (gate.compare == "le" || gate.compare == "lt")) ||
+                          (gate.agg == "min" && (gate.compare == "ge" || gate.compare == "gt")));
+  if (!gate.agg.empty() && !own_limit) return measure_aggregate(scope, compare);
+  const std::string limit =
+      gate.limit_field.empty() ? number_sql(gate.limit) : sql_name(gate.limit_field);
+  return measure_records(
+      scope, compare, gate.field, limit,
+      order_sql(sql_name(gate.field), compare, limit, !gate.limit_field.empty()));
+}
+
+Result<GateOutcome> measure_all(const KindScope& scope) {
+  const Gate& gate = scope.gate;
+  TRY(scope.check_field(gate.field));
+  const std::string name = sql_name(gate.field);
+  TRY_ASSIGN(const Table counts,
+             scope.select("SELECT count(*), sum(" + name + " IS NOT 1)" + scope.from()));
+  GateOutcome outcome{.id = gate.id};
+  outcome.rows = counts.rows[0][0].integer;
+  outcome.query = "SELECT " + joined(sql_names(scope.place_columns()), ", ") + ", " + name +
+                  scope.from() + " ORDER BY " + name + " IS 1 LIMIT 10";
+  if (outcome.rows == 0) return not_measured(gate, no_rows_message(scope), outcome.query);
+  outcome.failed = counts.rows[0][1].integer;
+  TRY_ASSIGN(const Table worst, scope.select(outcome.query));
+  const Value& value = worst.rows.front().back();
+  outcome.measured = value.type == Value::Type::integer && value.integer <= 1 && value.integer >= 0
+                         ? (value.integer == 1 ? "true" : "false")
+                         : value_text(value);
+  outcome.limit = "true";
+  outcome.where = row_place(worst, 0, scope.place_columns());
+  outcome.status = outcome.failed == 0 ? GateStatus::pass : GateStatus::fail;
+  outcome.message =
+      outcome.failed == 0
+          ? gate.field + " is true in all " + std::to_string(outcome.rows) + " records"
+          : gate.field + " is not true in " + std::to_string(outcome.failed) + " of " +
+                std::to_string(outcome.rows) + " records";
+  return outcome;
+}
+
+Result<GateOutcome> measure_distinct(const KindScope& scope,
+                                     const std::vector<std::string>& fields) {
+  const Gate& gate = scope.gate;
+  if (fields.size() < 2) return fail(Exit::usage, "`distinct` needs two fields, or `across`");
+  std::vector<std::string> conditions;
+  for (size_t i = 0; i < fields.size(); ++i) {
+    TRY(scope.check_field(fields[i]));
+    for (size_t j = 0; j < i; ++j) {
+      if (fields[i] == fields[j]) {
+        return fail(Exit::usage, "`" + fields[i] + "` is compared with itself");
+      }
+      conditions.push_back(sql_name(fields[j]) + " <> " + sql_name(fields[i]));
+    }
+  }
+  const std::string holds = "(" + joined(conditions, " AND ") + ")";
+  std::vector<std::string> columns = sql_names(scope.place_columns());
+  for (const std::string& field : fields) columns.push_back(sql_name(field));
+  TRY_ASSIGN(const Table counts,
+             scope.select("SELECT count(*), sum(" + holds + " IS NOT 1)" + scope.from()));
+  GateOutcome outcome{.id = gate.id};
+  outcome.rows = counts.rows[0][0].integer;
+  outcome.query =
+      "SELECT " + joined(columns, ", ") + scope.from() + " ORDER BY " + holds + " IS 1 LIMIT 10";
+  if (outcome.rows == 0) return not_measured(gate, no_rows_message(scope), outcome.query);
+  outcome.failed = counts.rows[0][1].integer;
+  TRY_ASSIGN(const Table worst, scope.select(outcome.query));
+  std::vector<std::string> values;
+  for (size_t i = columns.size() - fields.size(); i < columns.size(); ++i) {
+    values.push_back(value_text(worst.rows.front()[i]));
+  }
+  outcome.measured = joined(values, ", ");
+  outcome.limit = "distinct";
+  outcome.where = row_place(worst, 0, scope.place_columns());
+  outcome.status = outcome.failed == 0 ? GateStatus::pass : GateStatus::fail;
+  outcome.message = joined(fields, ", ") +
+                    (outcome.failed == 0
+                         ? " differ in all "
+                         : " are equal or missing in " + std::to_string(outcome.failed) + " of ") +
+                    std::to_string(outcome.rows) + " records";
+  return outcome;
+}
+
+Result<GateOutcome> measure_sql(const GateInput& input, const Gate& gate) {
+  GateOutcome outcome{.id = gate.id, .limit = "true", .query = gate.sql};
+  TRY_ASSIGN(const Table table, input.store.query(gate.sql, input.run));
+  if (table.rows.empty() || table.columns.empty()) {
+    return not_measured(gate, "the query gave no row: nothing was measured", gate.sql);
+  }
+  outcome.rows = static_cast<int64_t>(table.rows.size());
+  size_t shown = 0;
+  for (size_t i = 0; i < table.rows.size(); ++i) {
+    const Value& first = table.rows[i][0];
+    if (is_number(first) && to_double(first) != 0) continue;
+    if (outcome.failed++ == 0) shown = i;
+  }
+  outcome.measured = value_text(table.rows[shown][0]);
+  const std::vector<std::string> others(table.columns.begin() + 1, table.columns.end());
+  outcome.where = row_place(table, shown, others);
+  outcome.status = outcome.failed == 0 ? GateStatus::pass : GateStatus::fail;
+  outcome.message = outcome.failed == 0 ? "true in all " + std::to_string(outcome.rows) + " rows"
+                                        : "not true in " + std::to_string(outcome.failed) + " of " +
+                                              std::to_string(outcome.rows) + " rows";
+  return outcome;
+}
+
+// Cells without any record of the kind, unless `where` cannot hold for them whatever their records
+// would say (a condition on variant, prompt or repeat that is false).
+Result<> add_missing_cells(const KindScope& scope, GateOutcome& outcome) {
+  const std::string sql = scope.missing_cells_sql();
+  TRY_ASSIGN(const Table missing, scope.select(sql));
+  if (missing.rows.empty() || outcome.rows == 0) return {};
+  TRY_ASSIGN(const Table cells, scope.select("SELECT count(*) FROM cells"));
+  outcome.message += "; " + std::to_string(missing.rows.size()) + " of " +
+                     std::to_string(cells.rows[0][0].integer) + " cells left no " +
+                     scope.kind.name + " record, first: " + row_place(missing, 0, missing.columns);
+  if (outcome.status == GateStatus::pass) {
+    outcome.status = GateStatus::not_measured;
+    outcome.where = row_place(missing, 0, missing.columns);
+    outcome.query = sql;
+  }
+  return {};
+}
+
+// "kind.field" of `distinct` → field; all must be of one kind.
+Result<std::string> common_kind(const Gate& gate, std::vector<std::string>& fields) {
+  std::string kind = gate.kind;
+  for (const std::string& path : gate.fields) {
+    const size_t dot = path.find('.');
+    if (dot == std::string::npos) {
+      return fail(Exit::usage, "`" + path + "` is not of the form kind.field");
+    }
+    const std::string its_kind = path.substr(0, dot);
+    if (!kind.empty() && its_kind != kind) {
+      return fail(Exit::usage, "`distinct` compares fields of one record: `" + kind + "` and `" +
+                                   its_kind + "` are two kinds");
+    }
+    kind = its_kind;
+    fields.push_back(path.substr(dot + 1));
+  }
+  return kind;
+}
+
+Result<GateOutcome> measure(const GateInput& input, const Gate& gate) {
+  if (gate.form == Gate::Form::sql) return measure_sql(input, gate);
+  std::vector<std::string> fields;
+  std::string kind_name = gate.kind;
+  if (gate.form == Gate::Form::distinct) {
+    TRY_ASSIGN(kind_name, common_kind(gate, fields));
+    if (fields.empty()) fields.push_back(gate.field);
+  }
+  TRY_ASSIGN(const KindInfo* kind, find_kind(input, kind_name));
+  if (kind == nullptr) {
+    return not_measured(gate, "no " + kind_name + " record: nothing was measured", "");
+  }
+  TRY_ASSIGN(const KindScope scope, KindScope::make(input, *kind, gate));
+  GateOutcome outcome;
+  if (gate.form == Gate::Form::metric) {
+    TRY_ASSIGN(outcome, measure_metric(scope));
+  } else if (gate.form == Gate::Form::all) {
+    TRY_ASSIGN(outcome, measure_all(scope));
+  } else if (gate.across.empty()) {
+    TRY_ASSIGN(outcome, measure_distinct(scope, fields));
+  } else {
+    TRY_ASSIGN(outcome, measure_across(scope, fields));
+  }
+  TRY(add_missing_cells(scope, outcome));
+  return outcome;
+}
+
+}  // namespace
+
+GateOutcome measure_gate(const GateInput& input, const Gate& gate) {
+  auto outcome = measure(input, gate);
+  if (outcome) return *outcome;
+  return GateOutcome{.id = gate.id,
+                     .status = GateStatus::error,
+                     .message = outcome.error().message,
+                     .query = gate.sql};
+}
+
+}  // namespace greta::store

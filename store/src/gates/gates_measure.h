@@ -1,0 +1,22 @@
+#pragma once
+// One gate against one run. The arithmetic is SQL over the scoped views, so that the query kept
+// with the outcome is the one that was judged; no records are copied out.
+
+#include <string>
+#include <vector>
+
+#include "gates/compare.h"
+#include "store/gates.h"
+
+namespace greta::store {
+
+struct GateInput {
+  Store& store;
+  int64_t run = 0;
+  const std::vector<KindInfo>& kinds;  // all that the store knows
+};
+
+// Never fails: what goes wrong becomes GateStatus::error with the message.
+GateOutcome measure_gate(const GateInput& input, const Gate& gate);
+
+}  // namespace greta::store

@@ -1,0 +1,217 @@
+#include <algorithm>
+#include <functional>
+
+#include "gates/compare_fixture.h"
+#include "store/diff.h"
+#include "store/gates.h"
+
+namespace greta::store {
+namespace {
+
+constexpr auto kKernelAxis = "GRETA_FORCE_ATTN_DECODE_KERNEL";
+
+class Lints : public RunFixture {
+ protected:
+  std::vector<Lint> find(const TestRun& run) {
+    const int64_t id = add(run);
+    auto found = lints(store(), id);
+    EXPECT_TRUE(found) << found.error().str();
+    if (!found) return {};
+    for (const Lint& lint : *found) {
+      EXPECT_FALSE(lint.message.empty());
+      EXPECT_FALSE(lint.message_es.empty());
+      EXPECT_NE(lint.message, lint.message_es);
+      const auto rows = store().query(lint.query, id);
+      EXPECT_TRUE(rows && !rows->rows.empty()) << lint.id << ": " << lint.query;
+    }
+    return *found;
+  }
+};
+
+TestRun two_arms() {
+  TestRun run;
+  run.attempts = {clean_attempt({{kKernelAxis, "manual"}}),
+                  clean_attempt({{kKernelAxis, "fused"}})};
+  for (Json& record : run.attempts[1].records["attn_decode_verify"]) {
+    record["kernel_hash"] = "00000000000000bb";
+  }
+  return run;
+}
+
+std::vector<std::string> ids(const std::vector<Lint>& found) {
+  std::vector<std::string> out;
+  for (const Lint& lint : found) out.push_back(lint.id);
+  return out;
+}
+
+TEST_F(Lints, CleanRunsHaveNone) {
+  for (const TestRun& run : {clean_run(), two_arms()}) {
+    const auto found = find(run);
+    EXPECT_TRUE(found.empty()) << found[0].id << ": " << found[0].message;
+  }
+}
+
+struct Fault {
+  const char* lint;     // what must be found, and nothing else
+  const char* message;  // a part of it
+  std::function<void(TestRun&)> plant;
+};
+
+std::vector<Json>& verify_of(TestRun& run, size_t attempt = 0) {
+  return run.attempts[attempt].records["attn_decode_verify"];
+}
+
+const std::vector<Fault>& faults() {
+  static const std::vector<Fault> kFaults = {
+      {"arms_same_kernel", "manual / fused launched the same kernels (00000000000000aa)",
+       [](TestRun& run) {
+         for (Json& record : verify_of(run, 1)) record["kernel_hash"] = "00000000000000aa";
+       }},
+      {"constant_across_prompts", "gap of decode0 is 0.625 for different prompts (p1,p2)",
+       [](TestRun& run) { run.attempts[0].records["readout"][3]["gap"] = 0.625; }},
+      {"hash_equal_across_prompts", "readout.logits_hash is the same for different prompts (p1,p2)",
+       [](TestRun& run) {
+         auto& records = run.attempts[0].records["readout"];
+         records[3]["logits_hash"] = records[1]["logits_hash"];
+       }},
+      {"hash_equal_across_layers", "attn_decode_verify.attn_out_hash is the same in layers 0,1",
+       [](TestRun& run) {
+         verify_of(run)[2]["attn_out_hash"] = verify_of(run)[0]["attn_out_hash"];
+       }},
+      {"repeats_differ", "repeats are not bitwise equal: readout.logits_hash",
+       [](TestRun& run) {
+         TestAttempt again = run.attempts[0];
+         again.repeat = 1;
+         again.records["readout"][0]["logits_hash"] = "00000000000000ff";
+         run.attempts.push_back(again);
+       }},
+      {"difference_exactly_zero", "mfma_vs_valu.attn_out_mae is exactly 0 in all 2 records",
+       [](TestRun& run) {
+         for (TestAttempt& attempt : run.attempts) {
+           attempt.records["mfma_vs_valu"] = {
+               {{"request", "p1"}, {"phase", "decode0"}, {"layer", 0}, {"attn_out_mae", 0}}};
+         }
+       }},
+      {"error_jump", "attn_out_mae grows 1e+06 times between layers 0 → 1",
+       [](TestRun& run) {
+         for (Json& record : verify_of(run)) {
+           if (record["layer"] == 1) record["attn_out_mae"] = 1e6 * 0x1p-22;
+           record["kv_invariant_ok"] = false;
+         }
+       }},
+      {"invariants_blind", "kv_invariant_ok is true in all 16 records although rel_l2",
+       [](TestRun& run) { verify_of(run)[5]["rel_l2"] = 1.0; }},
+      {"readout_wrong_row", "took row 0 where the last position is row 45",
+       [](TestRun& run) { run.attempts[0].records["readout"][0]["expected_last_index"] = 45; }},
+      {"misaligned", "1 buffers",
+       [](TestRun& run) {
+         for (TestAttempt& attempt : run.attempts) {
+           attempt.records["attn_align"] = {
+               {{"request", "p1"}, {"layer", 0}, {"tensor", "q"}, {"violations", 0}},
+               {{"request", "p1"}, {"layer", 1}, {"tensor", "q"}, {"violations", 0}}};
+         }
+         run.attempts[1].records["attn_align"][1]["violations"] = 2;
+       }},
+      {"kind_missing_in_variant", "without any readout record",
+       [](TestRun& run) { run.attempts[1].records.erase("readout"); }},
+      {"flag_not_read", "GRETA_NEW=1 was set and nothing read it",
+       [](TestRun& run) {
+         for (TestAttempt& attempt : run.attempts) {
+           attempt.flags = {
+               {{"name", "GRETA_NEW"}, {"value", "1"}, {"source", "env"}, {"read", false}},
+               {{"name", "GRETA_OLD"}, {"value", "0"}, {"source", "default"}, {"read", false}},
+               {{"name", "GRETA_USED"}, {"value", "1"}, {"source", "env"}, {"read", true}}};
+         }
+       }},
+  };
+  return kFaults;
+}
+
+class LintFaults : public Lints, public testing::WithParamInterface<size_t> {};
+TEST_P(LintFaults, AreFoundAlone) {
+  const Fault& fault = faults()[GetParam()];
+  TestRun run = two_arms();
+  fault.plant(run);
+  const auto found = find(run);
+  ASSERT_EQ(ids(found), std::vector<std::string>{fault.lint});
+  EXPECT_NE(found[0].message.find(fault.message), std::string::npos) << found[0].message;
+}
+INSTANTIATE_TEST_SUITE_P(Each, LintFaults, testing::Range<size_t>(0, 12),
+                         [](const auto& test) { return faults()[test.param].lint; });
+TEST(LintFaultTable, IsTestedWhole) { EXPECT_EQ(faults().size(), 12u); }
+
+TEST_F(Lints, ArmsAreComparedByLaunchesWhereRecordsNameNoKernel) {
+  TestRun run = two_arms();
+  for (TestAttempt& attempt : run.attempts) {
+    for (Json& record : attempt.records["attn_decode_verify"]) record.erase("kernel_hash");
+    attempt.kernels = {{{"id", "attn.cpu"},
+                        {"op", "attn"},
+                        {"variant", "avx2"},
+                        {"code_hash", "00000000000000cc"},
+                        {"launches", 4}}};
+  }
+  EXPECT_EQ(ids(find(run)), std::vector<std::string>{"arms_same_kernel"});
+  run.attempts[1].kernels[0]["code_hash"] = "00000000000000dd";
+  EXPECT_TRUE(find(run).empty());
+}
+
+TEST_F(Lints, AShadowOfItselfIsFound) {
+  TestRun run = clean_run();
+  Json record = {{"request", "p1"},      {"phase", "decode0"},       {"layer", 0},
+                 {"attn_out_mae", 1e-9}, {"mfma_kernel_hash", "aa"}, {"valu_kernel_hash", "bb"}};
+  run.attempts[0].records["mfma_vs_valu"] = {record};
+  EXPECT_TRUE(find(run).empty());
+  record["valu_kernel_hash"] = "aa";
+  run.attempts[0].records["mfma_vs_valu"] = {record};
+  EXPECT_EQ(ids(find(run)), std::vector<std::string>{"arms_same_kernel"});
+}
+
+TEST_F(Lints, EqualPromptsMayHaveEqualResults) {
+  TestRun run = clean_run();
+  run.prompts["p2"] = run.prompts["p1"];
+  auto& records = run.attempts[0].records["readout"];
+  records[2]["gap"] = records[0]["gap"];
+  records[2]["logits_hash"] = records[0]["logits_hash"];
+  EXPECT_TRUE(find(run).empty());
+}
+
+TEST_F(Lints, WhatOneTokenGivesInLayer0MayBeEqual) {
+  TestRun run = clean_run();
+  for (const std::string prompt : {"p1", "p2"}) {
+    for (const std::string point : {"embed_out", "attn_out"}) {
+      run.attempts[0].records["stage_trace"].push_back(
+          {{"request", prompt},
+           {"phase", "decode0"},
+           {"step", 1},
+           {"point", point},
+           {"layer", point == "embed_out" ? -1 : 0},
+           {"hash", point == "embed_out" ? "00000000000000e0" : prompt}});
+    }
+  }
+  EXPECT_TRUE(find(run).empty());
+  run.attempts[0].records["stage_trace"][3]["hash"] = "p1";
+  EXPECT_EQ(ids(find(run)), std::vector<std::string>{"hash_equal_across_prompts"});
+}
+
+TEST_F(Lints, RepeatsMayDifferInFastNumerics) {
+  TestRun run = clean_run();
+  run.environment["numerics"] = "fast";
+  run.attempts.push_back(clean_attempt({}, 1));
+  run.attempts[1].records["readout"][0]["logits_hash"] = "00000000000000ff";
+  EXPECT_TRUE(find(run).empty());
+}
+
+TEST_F(Lints, AGateThatMeasuredNothingIsFound) {
+  const int64_t id = add(clean_run());
+  Gate gate;
+  gate.id = "empty";
+  gate.form = Gate::Form::sql;
+  gate.sql = "SELECT 1 WHERE 0";
+  ASSERT_TRUE(evaluate_gates(store(), name_, {gate}));
+  const auto found = lints(store(), id);
+  ASSERT_TRUE(found) << found.error().str();
+  EXPECT_EQ(ids(*found), std::vector<std::string>{"gate_measured_nothing"});
+}
+
+}  // namespace
+}  // namespace greta::store

@@ -1,0 +1,371 @@
+#include "report/report_tables.h"
+
+#include <algorithm>
+
+#include "db/sqlite.h"
+
+namespace greta::store {
+
+namespace {
+
+// The kinds of the run, and which of their columns have any value in it.
+class Sections {
+ public:
+  Sections(ReportWriter& out, Language language) : out_(out), language_(language) {}
+  Result<> write();
+
+ private:
+  std::string text(Label id) const { return label(id, language_); }
+  const KindInfo* kind(std::string_view name) const;
+  ReportColumn key(Label id, const std::string& sql, Align align = Align::left) const {
+    return ReportColumn{text(id), sql, align};
+  }
+  // variant and phase where the run has more than one of them.
+  std::vector<ReportColumn> arm_columns(const KindInfo& kind) const;
+  // A table over `rows` (a subquery or view with a column `repeat`), where equal repeats are one
+  // row that names them.
+  Result<> table_of_repeats(std::vector<ReportColumn> columns, const std::string& rows,
+                            const std::string& order, const std::string& above = "");
+  Result<std::vector<std::string>> prompts(const KindInfo& kind) const;
+
+  Result<> kernels();
+  Result<> shadow();
+  Result<> attention();
+  Result<> readout();
+  Result<> consistency();
+  Result<> answers();
+  Result<> other_figures();
+  Result<> failed_cells();
+
+  ReportWriter& out_;
+  Language language_;
+  std::vector<KindInfo> kinds_;
+  bool several_repeats_ = false;
+  std::set<std::string> several_phases_;  // kinds with more than one
+};
+
+Result<> Sections::write() {
+  Store& store = out_.store();
+  const int64_t run = out_.run().id;
+  TRY_ASSIGN(kinds_, kinds_of_run(store, run));
+  TRY_ASSIGN(const Table repeats, select(store, run, "SELECT count(DISTINCT repeat) FROM cells"));
+  several_repeats_ = repeats.rows[0][0].integer > 1;
+  for (const KindInfo& kind : kinds_) {
+    if (kind.find("phase") == nullptr) continue;
+    TRY_ASSIGN(const Table phases,
+               select(store, run, "SELECT count(DISTINCT phase) FROM " + sql_name(kind.view)));
+    if (phases.rows[0][0].integer > 1) several_phases_.insert(kind.name);
+  }
+  TRY(failed_cells());
+  TRY(kernels());
+  TRY(shadow());
+  TRY(attention());
+  TRY(readout());
+  TRY(consistency());
+  TRY(answers());
+  return other_figures();
+}
+
+const KindInfo* Sections::kind(std::string_view name) const {
+  const auto at =
+      std::find_if(kinds_.begin(), kinds_.end(), [&](const KindInfo& k) { return k.name == name; });
+  return at == kinds_.end() ? nullptr : &*at;
+}
+
+std::vector<ReportColumn> Sections::arm_columns(const KindInfo& kind) const {
+  std::vector<ReportColumn> out;
+  if (out_.run().variants.size() > 1) out.push_back(key(Label::variant, "variant"));
+  if (several_phases_.contains(kind.name)) out.push_back(key(Label::phase, "phase"));
+  return out;
+}
+
+Result<> Sections::table_of_repeats(std::vector<ReportColumn> columns, const std::string& rows,
+                                    const std::string& order, const std::string& above) {
+  std::string rest = " FROM " + rows;
+  if (several_repeats_) {
+    std::vector<std::string> others;
+    for (const ReportColumn& column : columns) others.push_back(column.sql);
+    rest += " GROUP BY " + joined(others, ", ");
+    columns.push_back(key(Label::repeats, "group_concat(DISTINCT repeat)"));
+  }
+  TRY(out_.table(columns, rest + " ORDER BY " + order, above));
+  return {};
+}
+
+Result<std::vector<std::string>> Sections::prompts(const KindInfo& kind) const {
+  TRY_ASSIGN(const Table table,
+             select(out_.store(), out_.run().id,
+                    "SELECT prompt FROM " + sql_name(kind.view) +
+                        " WHERE prompt IS NOT NULL GROUP BY prompt ORDER BY min(record)"));
+  std::vector<std::string> out;
+  for (const auto& row : table.rows) out.push_back(value_text(row[0]));
+  return out;
+}
+
+std::string order_of(const KindInfo& kind) {
+  std::string order = "variant";
+  for (const std::string column : {"step", "phase", "layer", "head"}) {
+    if (kind.find(column) != nullptr) order += ", " + column;
+  }
+  return order;
+}
+
+Result<> Sections::failed_cells() {
+  TRY_ASSIGN(const Table failed, select(out_.store(), out_.run().id,
+                                        "SELECT 1 FROM cells WHERE status <> 'ok' LIMIT 1"));
+  if (failed.rows.empty()) return {};
+  out_.heading(3, text(Label::failed_heading));
+  TRY(out_.table({key(Label::variant, "variant"), key(Label::prompt, "prompt"),
+                  key(Label::repeat, "repeat", Align::right), key(Label::status, "status"),
+                  key(Label::reason, "reason")},
+                 " FROM cells WHERE status <> 'ok' ORDER BY variant, prompt, repeat"));
+  return {};
+}
+
+Result<> Sections::kernels() {
+  TRY_ASSIGN(const Table any, select(out_.store(), out_.run().id, "SELECT 1 FROM kernels LIMIT 1"));
+  const KindInfo* verify = kind("attn_decode_verify");
+  const bool arms = verify != nullptr && verify->find("kernel_ids") != nullptr;
+  if (any.rows.empty() && !arms) return {};
+  // A heading without a table under it says nothing: recorded figures name no kernel.
+  TRY_ASSIGN(const Table named, select(out_.store(), out_.run().id,
+                                       arms ? "SELECT 1 FROM attn_decode_verify WHERE kernel_ids"
+                                              " IS NOT NULL LIMIT 1"
+                                            : "SELECT 1 LIMIT 0"));
+  if (any.rows.empty() && named.rows.empty()) return {};
+  out_.heading(3, "A — " + text(Label::kernels_heading));
+  if (!named.rows.empty()) {
+    TRY(out_.table(
+        {key(Label::variant, "variant"), field_column("kernel_path", Align::left),
+         field_column("matmul_route", Align::left), key(Label::kernel, "kernel_ids"),
+         key(Label::code_hash, "kernel_hash"), key(Label::records, "count(*)", Align::right)},
+        " FROM attn_decode_verify GROUP BY variant, kernel_path, matmul_route,"
+        " kernel_ids, kernel_hash ORDER BY variant, kernel_ids"));
+  }
+  TRY(out_.table(
+      {key(Label::variant, "c.variant"), key(Label::kernel, "k.id"), key(Label::operation, "k.op"),
+       key(Label::implementation, "k.kernel_variant"), key(Label::code_hash, "k.code_hash"),
+       key(Label::attempts, "count(DISTINCT k.bundle)", Align::right),
+       key(Label::launches, "sum(k.launches)", Align::right)},
+      " FROM (SELECT DISTINCT variant, bundle FROM cells) c JOIN kernels k"
+      " ON k.bundle = c.bundle GROUP BY c.variant, k.id, k.op, k.kernel_variant,"
+      " k.code_hash ORDER BY c.variant, k.id, k.code_hash"));
+  return {};
+}
+
+Result<> Sections::shadow() {
+  const KindInfo* arms = kind("mfma_vs_valu");
+  if (arms == nullptr) return {};
+  out_.heading(3, "A — " + text(Label::shadow_heading));
+  TRY_ASSIGN(const auto ids, prompts(*arms));
+  for (const std::string& id : ids) {
+    std::vector<ReportColumn> columns = arm_columns(*arms);
+    columns.push_back(key(Label::layer, "layer"));
+    for (const std::string name :
+         {"head", "attn_out_mae", "attn_out_max_diff", "rel_l2", "bound"}) {
+      if (arms->find(name) != nullptr) columns.push_back(field_column(name));
+    }
+    if (arms->find("hash_equal") != nullptr) {
+      columns.push_back(truth_column("mfma_hash == valu_hash", "hash_equal"));
+    }
+    if (arms->find("attn_out_mfma_hash") != nullptr &&
+        arms->find("attn_out_valu_hash") != nullptr) {
+      columns.push_back(truth_column("attn_out_mfma_hash == attn_out_valu_hash",
+                                     "(attn_out_mfma_hash = attn_out_valu_hash)"));
+    }
+    for (const std::string name : {"mfma_kernel_hash", "valu_kernel_hash"}) {
+      if (arms->find(name) != nullptr) columns.push_back(field_column(name, Align::left));
+    }
+    TRY(table_of_repeats(columns, "mfma_vs_valu WHERE prompt = " + quoted_text(id), order_of(*arms),
+                         "**" + escape_markdown(id) + "**"));
+  }
+  return {};
+}
+
+Result<> Sections::attention() {
+  const KindInfo* verify = kind("attn_decode_verify");
+  if (verify == nullptr) return {};
+  out_.heading(3, "B — " + text(Label::attention_heading));
+  TRY_ASSIGN(const auto ids, prompts(*verify));
+  // One row a layer: its worst head, and whether the invariants hold in all of them.
+  const std::string layer = "(PARTITION BY variant, repeat, phase, layer";
+  std::string inner = "*, row_number() OVER " + layer;
+  if (verify->find("rel_l2") != nullptr) inner += " ORDER BY rel_l2 DESC";
+  inner += ") AS place, max(attn_out_mae) OVER " + layer +
+           ") AS layer_mae, min(kv_invariant_ok) OVER " + layer + ") AS layer_kv_ok";
+  for (const std::string& id : ids) {
+    std::vector<ReportColumn> columns = arm_columns(*verify);
+    columns.push_back(key(Label::layer, "layer"));
+    columns.push_back({"seq_len_used", "seq_len_used"});
+    columns.push_back({"attn_out_mae", "layer_mae"});
+    columns.push_back({"rel_l2", "rel_l2"});
+    columns.push_back({"bound", "bound"});
+    columns.push_back(key(Label::worst_head, "head", Align::right));
+    columns.push_back(truth_column("kv_invariant_ok", "layer_kv_ok"));
+    TRY(table_of_repeats(columns,
+                         "(SELECT " + inner + " FROM attn_decode_verify WHERE prompt = " +
+                             quoted_text(id) + ") WHERE place = 1",
+                         "variant, step, phase, layer", "**" + escape_markdown(id) + "**"));
+  }
+  return {};
+}
+
+std::string at_phase(const std::string& phase, const std::string& field) {
+  return "max(CASE phase WHEN '" + phase + "' THEN " + field + " END)";
+}
+
+Result<> Sections::readout() {
+  const KindInfo* readout = kind("readout");
+  if (readout == nullptr) return {};
+  out_.heading(3, "C — " + text(Label::readout_heading));
+  std::vector<ReportColumn> columns;
+  if (out_.run().variants.size() > 1) columns.push_back(key(Label::variant, "variant"));
+  columns.push_back(key(Label::prompt, "prompt"));
+  struct Pivot {
+    const char* header;
+    const char* field;
+    Align align;
+  };
+  std::string inner = "SELECT variant, prompt, repeat, min(record) AS first";
+  for (const Pivot& pivot :
+       {Pivot{"top1", "top1_id", Align::right}, Pivot{"text", "top1_text", Align::left},
+        Pivot{"gap", "gap", Align::right}, Pivot{"entropy", "entropy", Align::right}}) {
+    for (const std::string phase : {"prefill_last", "decode0"}) {
+      const std::string name = phase + "_" + pivot.header;
+      inner += ", " + at_phase(phase, pivot.field) + " AS " + name;
+      columns.push_back({name, name, pivot.align});
+    }
+  }
+  TRY(table_of_repeats(columns, "(" + inner + " FROM readout GROUP BY variant, prompt, repeat)",
+                       "variant, first"));
+
+  TRY_ASSIGN(const Table more, select(out_.store(), out_.run().id,
+                                      "SELECT 1 FROM readout WHERE phase NOT IN"
+                                      " ('prefill_last', 'decode0') LIMIT 1"));
+  if (more.rows.empty()) return {};
+  std::vector<ReportColumn> steps = arm_columns(*readout);
+  steps.insert(steps.end() - (several_phases_.contains("readout") ? 1 : 0),
+               key(Label::prompt, "prompt"));
+  for (const std::string name : {"top1_id", "top1_text", "gap", "entropy"}) {
+    steps.push_back(field_column(name, name == "top1_text" ? Align::left : Align::right));
+  }
+  return table_of_repeats(steps, "readout", "variant, prompt, step, phase");
+}
+
+Result<> Sections::consistency() {
+  if (kind("prefill_decode_consistency") == nullptr) return {};
+  out_.heading(4, text(Label::consistency_heading));
+  std::vector<ReportColumn> columns;
+  if (out_.run().variants.size() > 1) columns.push_back(key(Label::variant, "variant"));
+  columns.push_back(key(Label::prompt, "prompt"));
+  columns.push_back(key(Label::positions, "positions", Align::right));
+  std::string inner = "SELECT variant, prompt, repeat, min(record) AS first, count(*) AS positions";
+  for (const std::string name : {"rel_l2", "bound", "max_diff", "kl"}) {
+    inner += ", max(" + name + ") AS " + name;
+    columns.push_back({"max(" + name + ")", name});
+  }
+  inner += ", min(top1_equal) AS top1_equal";
+  columns.push_back(truth_column("top1_equal", "top1_equal"));
+  return table_of_repeats(
+      columns, "(" + inner + " FROM prefill_decode_consistency GROUP BY variant, prompt, repeat)",
+      "variant, first");
+}
+
+Result<> Sections::answers() {
+  if (kind("request_end") == nullptr) return {};
+  out_.heading(4, text(Label::answers_heading));
+  std::vector<ReportColumn> columns;
+  if (out_.run().variants.size() > 1) columns.push_back(key(Label::variant, "variant"));
+  columns.push_back(key(Label::prompt, "prompt"));
+  columns.push_back({"prompt_tokens", "prompt_tokens"});
+  columns.push_back({"generated_tokens", "generated_tokens"});
+  columns.push_back(key(Label::stop_reason, "stop_reason"));
+  columns.push_back(key(Label::text, "text"));
+  return table_of_repeats(columns, "request_end", "variant, record");
+}
+
+// What no table above shows: every figure of a past report; of a run of ours, how much there is.
+Result<> Sections::other_figures() {
+  constexpr std::string_view kShown[] = {"mfma_vs_valu", "attn_decode_verify", "readout",
+                                         "prefill_decode_consistency", "request_end"};
+  std::vector<const KindInfo*> others;
+  for (const KindInfo& one : kinds_) {
+    if (std::find(std::begin(kShown), std::end(kShown), one.name) == std::end(kShown)) {
+      others.push_back(&one);
+    }
+  }
+  if (others.empty()) return {};
+  if (out_.run().provenance != "recorded") {
+    out_.heading(4, text(Label::other_kinds));
+    TRY(out_.table({key(Label::kind, "kind"), key(Label::records, "count(*)", Align::right)},
+                   " FROM records GROUP BY kind ORDER BY kind"));
+    return {};
+  }
+  out_.heading(4, text(Label::other_heading));
+  for (const KindInfo* one : others) {
+    std::vector<ReportColumn> columns;
+    if (out_.run().variants.size() > 1) columns.push_back(key(Label::variant, "variant"));
+    columns.push_back(key(Label::prompt, "prompt"));
+    for (const FieldInfo& field : one->fields) {
+      const bool words = field.type == "text" || field.type == "hash";
+      columns.push_back(field_column(field.column, words ? Align::left : Align::right));
+    }
+    TRY(out_.table(columns, " FROM " + sql_name(one->view) + " ORDER BY variant, record",
+                   "**" + escape_markdown(one->name) + "**"));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<> write_results(ReportWriter& out, Language language) {
+  return Sections(out, language).write();
+}
+
+Result<> write_methodology(ReportWriter& out, Language language) {
+  const auto text = [&](Label id) { return label(id, language); };
+  TRY(out.table({{text(Label::run), "run", Align::left},
+                 {text(Label::status), "status", Align::left},
+                 {text(Label::provenance), "provenance", Align::left},
+                 {text(Label::started), "started_at", Align::left},
+                 {text(Label::ended), "ended_at", Align::left},
+                 {"Commit", "\"commit\"", Align::left}},
+                " FROM runs"));
+  TRY(out.table({{text(Label::key), "\"key\"", Align::left},
+                 {text(Label::value), "value", Align::left},
+                 {text(Label::attempts), "count(DISTINCT bundle)", Align::right}},
+                " FROM environment GROUP BY \"key\", value ORDER BY \"key\", value",
+                "**" + text(Label::environment) + "**"));
+  TRY(out.table({{text(Label::flag), "name", Align::left},
+                 {text(Label::value), "value", Align::left},
+                 {text(Label::source), "source", Align::left},
+                 truth_column(text(Label::read), "\"read\""),
+                 {text(Label::attempts), "count(DISTINCT bundle)", Align::right}},
+                " FROM flags WHERE source <> 'default' GROUP BY name, value, source, \"read\""
+                " ORDER BY name, value",
+                "**" + text(Label::flags) + "**"));
+  TRY(out.table({{text(Label::prompt), "id", Align::left},
+                 {"SHA-256", "sha256", Align::left},
+                 {text(Label::text), "text", Align::left}},
+                " FROM prompts GROUP BY id, sha256, text ORDER BY id",
+                "**" + text(Label::prompts) + "**"));
+  TRY(out.table({{"Bundle", "b.bundle", Align::left},
+                 {text(Label::variant), "b.variant", Align::left},
+                 {text(Label::repeat), "b.repeat", Align::right},
+                 {text(Label::status), "b.status", Align::left},
+                 {text(Label::files), "count(f.name)", Align::right},
+                 {text(Label::bytes), "sum(f.bytes)", Align::right}},
+                " FROM bundles b LEFT JOIN files f ON f.bundle = b.bundle GROUP BY b.bundle"
+                " ORDER BY b.variant, b.repeat, b.bundle",
+                "**" + text(Label::artefacts) + "**"));
+  TRY(out.table({{text(Label::file), "name", Align::left},
+                 {text(Label::bytes), "bytes", Align::right},
+                 {"SHA-256", "sha256", Align::left},
+                 {text(Label::attempts), "count(DISTINCT bundle)", Align::right}},
+                " FROM files WHERE role = 'records' GROUP BY name, bytes, sha256"
+                " ORDER BY name, sha256"));
+  out.line(text(Label::numbers_note));
+  return {};
+}
+
+}  // namespace greta::store

@@ -1,0 +1,67 @@
+#include "report/report_writer.h"
+
+namespace greta::store {
+
+void ReportWriter::blank_line() {
+  if (!text_.empty() && !text_.ends_with("\n\n")) text_ += "\n";
+}
+
+void ReportWriter::heading(int level, std::string_view text) {
+  blank_line();
+  text_ += std::string(static_cast<size_t>(level), '#') + " " + std::string(text) + "\n\n";
+}
+
+void ReportWriter::line(std::string_view text) {
+  blank_line();
+  text_ += text.substr(0, text.find_last_not_of('\n') + 1);
+  text_ += "\n\n";
+}
+
+Result<bool> ReportWriter::table(const std::vector<ReportColumn>& columns, const std::string& rest,
+                                 std::string_view above) {
+  const auto sql_of = [&](const std::vector<const ReportColumn*>& some) {
+    std::vector<std::string> parts;
+    for (const ReportColumn* column : some) parts.push_back(column->sql);
+    return "SELECT " + joined(parts, ", ") + rest;
+  };
+  std::vector<const ReportColumn*> shown;
+  for (const ReportColumn& column : columns) shown.push_back(&column);
+  TRY_ASSIGN(Table found, select(store_, run_.id, sql_of(shown)));
+  if (found.rows.empty()) return false;
+  std::vector<const ReportColumn*> filled;
+  for (size_t i = 0; i < columns.size(); ++i) {
+    for (const auto& row : found.rows) {
+      if (row[i].type == Value::Type::null) continue;
+      filled.push_back(&columns[i]);
+      break;
+    }
+  }
+  if (filled.empty()) return false;
+  const std::string sql = sql_of(filled);
+  TRY_ASSIGN(found, select(store_, run_.id, sql));
+
+  MarkdownTable out;
+  for (const ReportColumn* column : filled) {
+    out.headers.push_back(column->header);
+    out.aligns.push_back(column->align);
+  }
+  for (const auto& row : found.rows) {
+    auto& cells = out.rows.emplace_back();
+    for (const Value& value : row) cells.push_back(escape_markdown(value_text(value)));
+  }
+  if (!above.empty()) line(above);
+  blank_line();
+  text_ += to_markdown(out) + "\n" + query_note(run_.name, sql) + "\n";
+  return true;
+}
+
+ReportColumn field_column(const std::string& name, Align align) {
+  return ReportColumn{name, sql_name(name), align};
+}
+
+ReportColumn truth_column(const std::string& header, const std::string& sql) {
+  return ReportColumn{header, "CASE " + sql + " WHEN 1 THEN 'true' WHEN 0 THEN 'false' END",
+                      Align::left};
+}
+
+}  // namespace greta::store

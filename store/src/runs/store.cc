@@ -1,0 +1,111 @@
+#include "store/store.h"
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "contract/schema.h"
+#include "db/greta_line.h"
+#include "db/process_mark.h"
+#include "tables/migrations.h"
+#include "tables/store_impl.h"
+#include "tables/typed_tables.h"
+
+namespace greta::store {
+namespace {
+
+// Tables and views of every kind that this greta knows, once a description: a kind without a record
+// is an empty view, so that a query on it measures nothing and does not fail.
+Result<> describe_builtin(Database& db) {
+  const std::string key = "described:builtin:" + sha256_hex(builtin_schema_text());
+  TRY_ASSIGN(Statement seen, db.prepare("SELECT 1 FROM meta WHERE key = ?"));
+  TRY_ASSIGN(bool done, seen.bind_all(key).step());
+  seen.reset();
+  if (done) return {};
+  TRY_ASSIGN(Transaction transaction, Transaction::begin(db));
+  TRY_ASSIGN(done, seen.bind_all(key).step());
+  seen.reset();
+  if (done) return {};
+  TypedTables tables(db, nullptr);
+  TRY(tables.describe(builtin_schema()));
+  TRY(tables.finish());
+  TRY_ASSIGN(Statement mark, db.prepare("INSERT INTO meta (key, value) VALUES (?, '')"));
+  TRY(mark.bind_all(key).run());
+  return transaction.commit();
+}
+
+Error at_file(Error error, const std::filesystem::path& file) {
+  if (error.file.empty()) error.file = file.string();
+  return error;
+}
+
+// The switch needs the file alone for a moment and does not wait as other statements do: two
+// processes that create one store would see "database is locked".
+Result<> switch_to_wal(Database& db) {
+  constexpr int kTries = 1000;
+  for (int i = 1;; ++i) {
+    const auto mode = db.text("PRAGMA journal_mode = WAL");
+    if (mode) return {};
+    if ((sqlite3_errcode(db.handle()) & 0xff) != SQLITE_BUSY || i == kTries)
+      return tl::unexpected(mode.error());
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+}
+
+Result<Database> open_database(const std::filesystem::path& file, Access access) {
+  namespace fs = std::filesystem;
+  if (access == Access::read_only) return open_reading(file);
+  if (file.has_parent_path()) {
+    std::error_code error;
+    fs::create_directories(file.parent_path(), error);
+    if (error) return fail(Exit::infrastructure, "cannot make its folder: " + error.message());
+  }
+  TRY_ASSIGN(Database db, Database::open(file, Database::Mode::create));
+  TRY(migrate(db));  // before WAL: a foreign file must stay untouched
+  TRY(switch_to_wal(db));
+  // FULL: what a finished run said is on the disk before anybody is told.
+  TRY(db.execute("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000"));
+  TRY(describe_builtin(db));
+  return db;
+}
+
+}  // namespace
+
+Result<Database> open_reading(const std::filesystem::path& file) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  if (!fs::exists(file, ignored))
+    return fail(Exit::usage, "there is no store yet: `greta run` or `greta import` makes one");
+  TRY_ASSIGN(Database db, Database::open(file, Database::Mode::read_only));
+  // The first read of a store in WAL mode needs its -shm file, or leave to make one.
+  const fs::path log = file.string() + "-wal";
+  const auto first = db.integer("SELECT count(*) FROM sqlite_master");
+  const int code = sqlite3_errcode(db.handle()) & 0xff;
+  const bool cannot_share = code == SQLITE_CANTOPEN || code == SQLITE_READONLY;
+  if (!first && cannot_share && (!fs::exists(log, ignored) || fs::file_size(log, ignored) == 0)) {
+    TRY_ASSIGN(db, Database::open(file, Database::Mode::immutable));
+  }
+  TRY(check_version(db));
+  return db;
+}
+
+Store::Store(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Store::Store(Store&&) noexcept = default;
+Store& Store::operator=(Store&&) noexcept = default;
+Store::~Store() = default;
+
+Result<> Store::Impl::must_write() const {
+  if (access == Access::read_write) return {};
+  return fail(Exit::infrastructure, "the store is open for reading only");
+}
+
+Result<Store> Store::open(const std::filesystem::path& file, Access access) {
+  auto db = open_database(file, access);
+  if (!db) return tl::unexpected(at_file(std::move(db.error()), file));
+  TRY(add_greta_line(*db));
+  auto impl = std::make_unique<Impl>(
+      Impl{.file = file, .access = access, .db = std::move(*db), .reader = {}});
+  return Store(std::move(impl));
+}
+
+}  // namespace greta::store

@@ -1,0 +1,156 @@
+// "B3.21", "B3.21@recorded", "B3.21@RUN", a run's name: which run is meant.
+
+#include <algorithm>
+
+#include "contract/text.h"
+#include "tables/store_impl.h"
+
+namespace greta::store {
+namespace {
+
+struct Candidate {
+  int64_t id = 0;
+  std::string name, milestone, provenance, status;
+  bool accepted = false;
+};
+
+Result<std::vector<Candidate>> candidates(Database& db, std::string_view where,
+                                          std::string_view value) {
+  TRY_ASSIGN(Statement rows, db.prepare("SELECT id, name, milestone, provenance, status, accepted"
+                                        " FROM run WHERE " +
+                                        std::string(where) + " ORDER BY started_at DESC, id DESC"));
+  rows.bind_all(value);
+  std::vector<Candidate> out;
+  while (true) {
+    TRY_ASSIGN(const bool row, rows.step());
+    if (!row) return out;
+    out.push_back({.id = rows.integer(0),
+                   .name = rows.string(1),
+                   .milestone = rows.string(2),
+                   .provenance = rows.string(3),
+                   .status = rows.string(4),
+                   .accepted = rows.integer(5) != 0});
+  }
+}
+
+Selection selection(const Candidate& c, Selection::Why why) {
+  return {.run = c.id,
+          .name = c.name,
+          .milestone = c.milestone,
+          .provenance = c.provenance,
+          .why = why};
+}
+
+// What there is instead, for the message: "it has 1 recorded (B3.21@recorded), 2 failed".
+std::string inventory(const std::string& milestone, const std::vector<Candidate>& runs) {
+  std::vector<std::pair<std::string, int>> counts;
+  for (const Candidate& run : runs) {
+    std::string what = run.status;
+    if (run.provenance == "recorded") what = "recorded (" + milestone + "@recorded)";
+    if (run.provenance == "reenacted") what = "reenacted";
+    const auto it = std::find_if(counts.begin(), counts.end(),
+                                 [&](const auto& count) { return count.first == what; });
+    if (it == counts.end()) {
+      counts.emplace_back(what, 1);
+    } else {
+      ++it->second;
+    }
+  }
+  std::string out;
+  for (const auto& [what, count] : counts)
+    out += (out.empty() ? "" : ", ") + std::to_string(count) + " " + what;
+  return out;
+}
+
+Result<std::vector<std::string>> known_names(Database& db) {
+  TRY_ASSIGN(Statement rows, db.prepare("SELECT milestone FROM run UNION SELECT name FROM run"));
+  std::vector<std::string> out;
+  while (true) {
+    TRY_ASSIGN(const bool row, rows.step());
+    if (!row) return out;
+    out.push_back(rows.string(0));
+  }
+}
+
+Result<Selection> select_milestone(const std::string& milestone,
+                                   const std::vector<Candidate>& runs) {
+  for (const Candidate& run : runs)
+    if (run.accepted) return selection(run, Selection::Why::accepted);
+  // A fault injected on purpose never stands for a milestone that really ran.
+  for (const std::string_view provenance : {"executed", "reenacted"}) {
+    for (const Candidate& run : runs)
+      if (run.provenance == provenance && run.status == "complete")
+        return selection(run, Selection::Why::latest);
+  }
+  return fail(Exit::usage, "milestone `" + printable(milestone) +
+                               "` has no complete executed run; " + "it has " +
+                               inventory(milestone, runs));
+}
+
+Result<Selection> select_prefix(Database& db, const std::string& prefix,
+                                const std::string& milestone, std::string_view selector) {
+  TRY_ASSIGN(const auto all, candidates(db, "substr(name, 1, length(?1)) = ?1", prefix));
+  std::vector<Candidate> matches;
+  for (const Candidate& run : all) {
+    if (!milestone.empty() && run.milestone != milestone) continue;
+    if (run.name == prefix) return selection(run, Selection::Why::exact);
+    matches.push_back(run);
+  }
+  if (matches.size() == 1) return selection(matches[0], Selection::Why::exact);
+  if (matches.empty()) {
+    TRY_ASSIGN(const auto names, known_names(db));
+    const std::string near = did_you_mean(selector, names);
+    return fail(Exit::usage, "no run or milestone `" + printable(selector) + "`" +
+                                 (names.empty() ? "; the store holds no runs" : near));
+  }
+  std::string list;
+  for (const Candidate& run : matches) list += (list.empty() ? "" : ", ") + run.name;
+  return fail(Exit::usage, "`" + printable(selector) + "` may be " + printable(list, 400));
+}
+
+}  // namespace
+
+Result<Selection> Store::select(std::string_view selector) {
+  Database& db = impl_->db;
+  if (selector.empty()) return fail(Exit::usage, "an empty name selects no run");
+  TRY_ASSIGN(const auto runs, candidates(db, "milestone = ?", selector));
+  if (!runs.empty()) return select_milestone(std::string(selector), runs);
+
+  const size_t at = selector.find('@');
+  if (at == std::string_view::npos) return select_prefix(db, std::string(selector), "", selector);
+  const std::string milestone(selector.substr(0, at));
+  const std::string rest(selector.substr(at + 1));
+  if (rest.empty()) return fail(Exit::usage, "`" + printable(selector) + "`: a run after the @");
+  if (rest != "recorded") return select_prefix(db, rest, milestone, selector);
+  TRY_ASSIGN(const auto recorded,
+             candidates(db, "provenance = 'recorded' AND milestone = ?", milestone));
+  if (!recorded.empty()) return selection(recorded[0], Selection::Why::exact);
+  TRY_ASSIGN(const auto others, candidates(db, "milestone = ?", milestone));
+  return fail(Exit::usage, "no recorded figures of milestone `" + printable(milestone) +
+                               "` in the store" +
+                               (others.empty() ? "" : "; it has " + inventory(milestone, others)));
+}
+
+Result<int64_t> Store::resolve(std::string_view selector) {
+  TRY_ASSIGN(const Selection selection, select(selector));
+  return selection.run;
+}
+
+Result<> Store::accept(std::string_view selector) {
+  TRY(impl_->must_write());
+  Database& db = impl_->db;
+  TRY_ASSIGN(Transaction transaction, Transaction::begin(db));
+  TRY_ASSIGN(const Selection chosen, select(selector));
+  TRY_ASSIGN(const auto run, candidates(db, "name = ?", chosen.name));
+  if (run[0].provenance != "executed" || run[0].status != "complete") {
+    return fail(Exit::usage, "run " + chosen.name + " is " + run[0].provenance + " and " +
+                                 run[0].status + "; only a complete executed run can be accepted");
+  }
+  TRY_ASSIGN(Statement clear, db.prepare("UPDATE run SET accepted = 0 WHERE milestone = ?"));
+  TRY(clear.bind_all(chosen.milestone).run());
+  TRY_ASSIGN(Statement set, db.prepare("UPDATE run SET accepted = 1 WHERE id = ?"));
+  TRY(set.bind_all(chosen.run).run());
+  return transaction.commit();
+}
+
+}  // namespace greta::store

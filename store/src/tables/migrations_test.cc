@@ -1,0 +1,95 @@
+#include "tables/migrations.h"
+
+#include <gtest/gtest.h>
+
+#include "ingest/bundle_fixture.h"
+
+namespace greta::store {
+namespace {
+
+using Migrations = StoreFixture;
+
+std::string open_error(const std::filesystem::path& file, Access access) {
+  const auto opened = Store::open(file, access);
+  return opened ? "" : opened.error().str();
+}
+
+TEST_F(Migrations, ANewStoreIsCompleteAndNamed) {
+  EXPECT_EQ(ask("SELECT number, name FROM migration"), "1|first");
+  close_store();
+  auto db = Database::open(store_file(), Database::Mode::read_only);
+  ASSERT_TRUE(db);
+  EXPECT_EQ(db->integer("PRAGMA user_version").value(), newest_version());
+  EXPECT_EQ(db->integer("PRAGMA application_id").value(), kApplicationId);
+  EXPECT_EQ(db->text("PRAGMA journal_mode").value(), "wal");
+  EXPECT_EQ(db->text("PRAGMA integrity_check").value(), "ok");
+}
+
+TEST_F(Migrations, OpeningAgainChangesNothing) {
+  import(TestBundle{});
+  const std::string before = ask("SELECT group_concat(name) FROM sqlite_master");
+  close_store();
+  EXPECT_EQ(ask("SELECT group_concat(name) FROM sqlite_master"), before);
+  EXPECT_EQ(ask("SELECT count(*) FROM runs"), "1");
+}
+
+TEST_F(Migrations, AForeignDatabaseStaysUntouched) {
+  const auto file = root_ / "other.sqlite";
+  {
+    auto db = Database::open(file, Database::Mode::create);
+    ASSERT_TRUE(db && db->execute("CREATE TABLE mine (x); INSERT INTO mine VALUES (1)"));
+  }
+  const std::string before = sha256_file(file).value();
+  for (const Access access : {Access::read_only, Access::read_write})
+    EXPECT_NE(open_error(file, access).find("no greta store"), std::string::npos);
+  EXPECT_EQ(sha256_file(file).value(), before);
+}
+
+TEST_F(Migrations, NoDatabaseAtAll) {
+  write(root_ / "text", std::string(4096, 'x'));
+  EXPECT_NE(open_error(root_ / "text", Access::read_write).find("not a database"),
+            std::string::npos);
+  EXPECT_NE(open_error(root_ / "missing", Access::read_only).find("there is no store yet"),
+            std::string::npos);
+  write(root_ / "empty", "");
+  EXPECT_NE(open_error(root_ / "empty", Access::read_only).find("empty file"), std::string::npos);
+}
+
+TEST_F(Migrations, ANewerStoreIsRefused) {
+  store();
+  close_store();
+  {
+    auto db = Database::open(store_file(), Database::Mode::read_write);
+    ASSERT_TRUE(db && db->execute("PRAGMA user_version = 99"));
+  }
+  for (const Access access : {Access::read_only, Access::read_write})
+    EXPECT_NE(open_error(store_file(), access).find("newer greta (store version 99"),
+              std::string::npos);
+}
+
+TEST_F(Migrations, ADamagedStoreIsReported) {
+  TestBundle bundle;
+  bundle.files["out/k.jsonl"] = {.bytes = "{\"v\":1}\n"};
+  import(bundle);
+  close_store();
+  {
+    auto db = Database::open(store_file(), Database::Mode::read_write);
+    ASSERT_TRUE(db && db->execute("UPDATE content_chunk SET zstd = substr(zstd, 1, 10)"));
+  }
+  const auto bytes = store().file_bytes(ask("SELECT bundle FROM bundles"), "out/k.jsonl");
+  ASSERT_FALSE(bytes);
+  EXPECT_NE(bytes.error().str().find("the store is damaged"), std::string::npos);
+  EXPECT_NE(ask("SELECT greta_line(1)").find("the store is damaged"), std::string::npos);
+}
+
+TEST_F(Migrations, ReadOnlyCannotWrite) {
+  store();
+  close_store();
+  auto reading = Store::open(store_file(), Access::read_only);
+  ASSERT_TRUE(reading) << reading.error().str();
+  EXPECT_FALSE(reading->begin_run(RunStart{}));
+  EXPECT_TRUE(reading->list("")->empty());
+}
+
+}  // namespace
+}  // namespace greta::store
