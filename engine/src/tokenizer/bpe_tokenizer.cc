@@ -7,6 +7,7 @@
 #include "contract/text.h"
 #include "tokenizer/bpe_split.h"
 #include "tokenizer/unicode.h"
+#include "tokenizer/vocabulary_tokenizer.h"
 
 namespace greta::engine {
 namespace {
@@ -20,23 +21,16 @@ struct Merge {
   Symbol merged = 0;
 };
 
-class BpeTokenizer : public Tokenizer {
+class BpeTokenizer : public VocabularyTokenizer {
  public:
-  explicit BpeTokenizer(Vocabulary vocabulary)
-      : vocabulary_(std::move(vocabulary)), special_(vocabulary_) {}
+  explicit BpeTokenizer(Vocabulary vocabulary) : VocabularyTokenizer(std::move(vocabulary)) {}
 
   Result<> load(const GgufFile& file);
-
-  std::vector<int32_t> encode(std::string_view text, bool add_bos,
-                              bool parse_special) const override;
   std::string piece(int32_t id, bool special) const override;
-  int64_t size() const override { return vocabulary_.size(); }
-  bool adds_bos() const override { return vocabulary_.add_bos; }
-  bool is_end(int32_t id) const override {
-    return vocabulary_.contains(id) && vocabulary_.ends[static_cast<size_t>(id)];
-  }
 
  private:
+  void encode_plain(std::string_view text, bool after_special,
+                    std::vector<int32_t>* ids) const override;
   Symbol intern(const std::string& bytes);
   Result<> load_merges(std::span<const std::string_view> merges, const std::string& path);
   void encode_word(std::string_view word, std::vector<int32_t>* ids) const;
@@ -45,8 +39,6 @@ class BpeTokenizer : public Tokenizer {
     return found == merges_.end() ? nullptr : &found->second;
   }
 
-  Vocabulary vocabulary_;
-  SpecialTokens special_;
   BpeSplitter splitter_;
   std::vector<std::string> pieces_;  // the bytes of each token
   std::unordered_map<std::string, Symbol> symbols_;
@@ -176,21 +168,9 @@ void BpeTokenizer::encode_word(std::string_view word, std::vector<int32_t>* ids)
   }
 }
 
-std::vector<int32_t> BpeTokenizer::encode(std::string_view text, bool add_bos,
-                                          bool parse_special) const {
-  std::vector<int32_t> ids;
-  if (add_bos && vocabulary_.bos) ids.push_back(*vocabulary_.bos);
-  bool first = true;
-  for (const auto& fragment : special_.split(text, parse_special)) {
-    const bool repeats_bos = first && !ids.empty() && fragment.token == ids.front();
-    first = false;
-    if (fragment.token >= 0) {
-      if (!repeats_bos) ids.push_back(fragment.token);
-      continue;
-    }
-    for (const auto word : splitter_.split(fragment.text)) encode_word(word, &ids);
-  }
-  return ids;
+void BpeTokenizer::encode_plain(std::string_view text, bool /*after_special*/,
+                                std::vector<int32_t>* ids) const {
+  for (const auto word : splitter_.split(text)) encode_word(word, ids);
 }
 
 std::string BpeTokenizer::piece(int32_t id, bool special) const {

@@ -8,6 +8,7 @@
 
 #include "contract/text.h"
 #include "tokenizer/unicode.h"
+#include "tokenizer/vocabulary_tokenizer.h"
 
 namespace greta::engine {
 namespace {
@@ -58,23 +59,16 @@ int byte_of(std::string_view text) {
   return value;
 }
 
-class SpmTokenizer : public Tokenizer {
+class SpmTokenizer : public VocabularyTokenizer {
  public:
-  explicit SpmTokenizer(Vocabulary vocabulary)
-      : vocabulary_(std::move(vocabulary)), special_(vocabulary_) {}
+  explicit SpmTokenizer(Vocabulary vocabulary) : VocabularyTokenizer(std::move(vocabulary)) {}
 
   Result<> load(const GgufFile& file);
-
-  std::vector<int32_t> encode(std::string_view text, bool add_bos,
-                              bool parse_special) const override;
   std::string piece(int32_t id, bool special) const override;
-  int64_t size() const override { return vocabulary_.size(); }
-  bool adds_bos() const override { return vocabulary_.add_bos; }
-  bool is_end(int32_t id) const override {
-    return vocabulary_.contains(id) && vocabulary_.ends[static_cast<size_t>(id)];
-  }
 
  private:
+  void encode_plain(std::string_view text, bool after_special,
+                    std::vector<int32_t>* ids) const override;
   void encode_escaped(std::string_view text, std::vector<int32_t>* ids) const;
   int32_t find(std::string_view text) const {
     if (text.size() > longest_) return -1;
@@ -82,8 +76,6 @@ class SpmTokenizer : public Tokenizer {
     return found == tokens_.end() ? -1 : found->second;
   }
 
-  Vocabulary vocabulary_;
-  SpecialTokens special_;
   std::vector<float> scores_;
   // Tokens that plain text can become; the names are those of vocabulary_.
   std::unordered_map<std::string_view, int32_t> tokens_;
@@ -194,24 +186,10 @@ void SpmTokenizer::encode_escaped(std::string_view text, std::vector<int32_t>* i
   }
 }
 
-std::vector<int32_t> SpmTokenizer::encode(std::string_view text, bool add_bos,
-                                          bool parse_special) const {
-  std::vector<int32_t> ids;
-  if (add_bos && vocabulary_.bos) ids.push_back(*vocabulary_.bos);
-  bool first = true, after_special = true;
-  for (const auto& fragment : special_.split(text, parse_special)) {
-    const bool repeats_bos = first && !ids.empty() && fragment.token == ids.front();
-    first = false;
-    if (fragment.token >= 0) {
-      if (!repeats_bos) ids.push_back(fragment.token);
-      after_special = true;
-      continue;
-    }
-    const std::string prefix = add_space_prefix_ && after_special ? " " : "";
-    encode_escaped(escape_spaces(prefix + std::string(fragment.text)), &ids);
-    after_special = false;
-  }
-  return ids;
+void SpmTokenizer::encode_plain(std::string_view text, bool after_special,
+                                std::vector<int32_t>* ids) const {
+  const std::string prefix = add_space_prefix_ && after_special ? " " : "";
+  encode_escaped(escape_spaces(prefix + std::string(text)), ids);
 }
 
 std::string SpmTokenizer::piece(int32_t id, bool special) const {

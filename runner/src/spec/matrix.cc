@@ -82,8 +82,12 @@ void apply_axis(const std::string& axis, const std::string& value, Variant& vari
 }  // namespace
 
 std::string variant_name(const Spec& spec, const Point& axes) {
+  // An axis of one value tells no variants apart.
+  const bool any_varies = std::any_of(spec.matrix.begin(), spec.matrix.end(),
+                                      [](const auto& axis) { return axis.second.size() > 1; });
   std::string name;
   for (const auto& [axis, values] : spec.matrix) {
+    if (any_varies && values.size() == 1) continue;
     name += (name.empty() ? "" : ",") + axis + "=" + axes.at(axis);
   }
   return name.empty() ? "default" : name;

@@ -10,7 +10,8 @@ namespace greta::runner {
 
 inline constexpr size_t kMostCells = 1'000'000;
 
-// "GRETA_X=a,GRETA_Y=b" in the order of the spec's axes; "default" for a spec without a matrix.
+// "GRETA_X=a,GRETA_Y=b" of the axes that have more than one value (all of them when none has), in
+// the order of the spec; "default" without a matrix.
 std::string variant_name(const Spec& spec, const std::map<std::string, std::string>& axes);
 
 // Does the point agree with every axis that `pattern` names?

@@ -12,7 +12,7 @@
 namespace greta::runner {
 
 struct Variant {
-  std::string name;                          // "GRETA_X=a,GRETA_Y=b" of the matrix axes; "default"
+  std::string name;  // "GRETA_X=a,GRETA_Y=b" of the axes that vary; "default"
   std::map<std::string, std::string> axes;   // matrix point
   std::map<std::string, std::string> flags;  // all flags: spec's, overridden by the axes
   DecodeSettings decode;                     // an axis may name backend, numerics, kv_type, threads

@@ -76,6 +76,17 @@ TEST(Plan, WithoutAMatrixThereIsOneVariant) {
   EXPECT_EQ((*variants)[0].name, "default");
 }
 
+TEST(Plan, AnAxisOfOneValueIsNoPartOfTheName) {
+  Spec spec = small_spec();
+  spec.matrix = {{"GRETA_A", {"1"}}, {"GRETA_K", {"manual", "fused"}}};
+  const auto variants = expand_variants(spec);
+  ASSERT_TRUE(variants);
+  EXPECT_EQ((*variants)[1].name, "GRETA_K=fused");
+  EXPECT_EQ((*variants)[1].axes.at("GRETA_A"), "1") << "it is an axis all the same";
+  spec.matrix = {{"GRETA_A", {"1"}}, {"GRETA_K", {"manual"}}};
+  EXPECT_EQ(expand_variants(spec)->at(0).name, "GRETA_A=1,GRETA_K=manual");
+}
+
 TEST(Plan, IncludeKeepsAndExcludeDrops) {
   Spec spec = small_spec();
   spec.include = {{{"GRETA_K", "fused"}}, {{"decode.threads", "1"}}};
