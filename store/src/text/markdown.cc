@@ -43,6 +43,13 @@ bool inside_word(std::string_view text, size_t at) {
   return at > 0 && at + 1 < text.size() && word(at - 1) && word(at + 1);
 }
 
+// Is text[at] a letter or one of `others`, so that a tag or an entity may begin before it?
+bool begins(std::string_view text, size_t at, std::string_view others) {
+  if (at >= text.size()) return false;
+  const bool letter = (text[at] | 0x20) >= 'a' && (text[at] | 0x20) <= 'z';
+  return letter || others.find(text[at]) != std::string_view::npos;
+}
+
 enum class Markup { escape, keep };
 
 std::string visible(std::string_view text, Markup markup) {
@@ -72,11 +79,11 @@ std::string visible(std::string_view text, Markup markup) {
       out += hex_byte(c);
     } else if (markup == Markup::keep) {
       out += c;
-    } else if (c == '<') {
+    } else if (c == '<' && begins(text, i, "/!?")) {
       out += "&lt;";
-    } else if (c == '>') {
+    } else if (c == '>' && i == 1) {
       out += "&gt;";
-    } else if (c == '&') {
+    } else if (c == '&' && begins(text, i, "#")) {
       out += "&amp;";
     } else if (std::string_view("|\\`*[]~").find(c) != std::string_view::npos) {
       out += '\\';
