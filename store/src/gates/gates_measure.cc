@@ -331,7 +331,7 @@ Result<> add_missing_cells(const KindScope& scope, GateOutcome& outcome) {
   if (missing.rows.empty() || outcome.rows == 0) return {};
   TRY_ASSIGN(const Table cells, scope.select("SELECT count(*) FROM cells"));
   outcome.message += "; " + std::to_string(missing.rows.size()) + " of " +
-                     std::to_string(cells.rows[0][0].integer) + " cells left no " +
+                     std::to_string(cells.rows[0][0].integer) + " cells gave no " +
                      scope.kind.name + " record, first: " + row_place(missing, 0, missing.columns);
   if (outcome.status == GateStatus::pass) {
     outcome.status = GateStatus::not_measured;
@@ -358,6 +358,38 @@ Result<std::string> common_kind(const Gate& gate, std::vector<std::string>& fiel
     fields.push_back(path.substr(dot + 1));
   }
   return kind;
+}
+
+// How the cells of the run ended: the records of those that did not end ok are no results.
+struct CellsEnded {
+  int64_t all = 0, ok = 0;
+  std::string failed_text() const {
+    return std::to_string(all - ok) + " of " + std::to_string(all) + " cells did not end ok";
+  }
+};
+Result<CellsEnded> cells_of(const GateInput& input) {
+  TRY_ASSIGN(const Table table,
+             input.store.query("SELECT count(*), count(*) FILTER (WHERE status = 'ok') FROM cells",
+                               input.run));
+  return CellsEnded{table.rows[0][0].integer, table.rows[0][1].integer};
+}
+
+// "`x`", with the suggestion of the error, where its reason is a record kind that the store has
+// never seen; else "".
+std::string unknown_kind(const GateInput& input, const Gate& gate, const Error& error) {
+  std::string name = gate.kind;
+  if (gate.form == Gate::Form::sql) {
+    constexpr std::string_view kNoTable = "no such table: ";
+    if (!error.message.starts_with(kNoTable)) return "";
+    name = error.message.substr(kNoTable.size());
+    name = name.substr(0, name.find(" (did you mean"));
+  } else if (name.empty() && !gate.fields.empty()) {
+    name = gate.fields[0].substr(0, gate.fields[0].find('.'));
+  }
+  if (gate.form != Gate::Form::sql && find_kind(input, name)) return "";
+  const size_t hint = error.message.find(" (did you mean");
+  return "`" + printable(name) + "`" +
+         (hint == std::string::npos ? "" : error.message.substr(hint));
 }
 
 Result<GateOutcome> measure(const GateInput& input, const Gate& gate) {
@@ -390,12 +422,30 @@ Result<GateOutcome> measure(const GateInput& input, const Gate& gate) {
 }  // namespace
 
 GateOutcome measure_gate(const GateInput& input, const Gate& gate) {
-  auto outcome = measure(input, gate);
-  if (outcome) return *outcome;
-  return GateOutcome{.id = gate.id,
-                     .status = GateStatus::error,
-                     .message = outcome.error().message,
-                     .query = gate.sql};
+  const auto cells = cells_of(input);
+  auto outcome = cells ? measure(input, gate) : tl::unexpected(cells.error());
+  const bool any_failed = cells && cells->ok < cells->all;
+  if (!outcome) {
+    // What nobody described is known from its first record, which a failed cell may never have
+    // given.
+    const std::string unknown = any_failed ? unknown_kind(input, gate, outcome.error()) : "";
+    if (!unknown.empty()) {
+      return not_measured(gate, "no cell gave a record " + unknown + ": " + cells->failed_text(),
+                          "");
+    }
+    return GateOutcome{.id = gate.id,
+                       .status = GateStatus::error,
+                       .message = outcome.error().message,
+                       .query = gate.sql};
+  }
+  const bool judged = outcome->status == GateStatus::pass || outcome->status == GateStatus::fail;
+  if (judged && any_failed && cells->ok == 0) {  // SQL over views that are empty for that reason
+    outcome->status = GateStatus::not_measured;
+    outcome->message = "no cell ended ok, so nothing was measured (" + outcome->message + ")";
+  } else if (judged && any_failed && gate.form == Gate::Form::sql) {
+    outcome->message += "; " + cells->failed_text() + " and give no records";
+  }
+  return *outcome;
 }
 
 }  // namespace greta::store

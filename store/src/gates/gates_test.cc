@@ -322,7 +322,7 @@ TEST_F(Gates, CellsWithoutRecordsMeasureNothing) {
   run.attempts[1].records.clear();
   const GateOutcome outcome = judge(run, metric("readout.gap", "le", 10));
   EXPECT_EQ(outcome.status, GateStatus::not_measured);
-  EXPECT_NE(outcome.message.find("2 of 4 cells left no readout record"), std::string::npos)
+  EXPECT_NE(outcome.message.find("2 of 4 cells gave no readout record"), std::string::npos)
       << outcome.message;
   EXPECT_NE(outcome.where.find("fused"), std::string::npos) << outcome.where;
   // A gate that speaks of the other arm only is not touched by that …
@@ -334,6 +334,56 @@ TEST_F(Gates, CellsWithoutRecordsMeasureNothing) {
   EXPECT_EQ(judge(run, manual).status, GateStatus::not_measured);
   // … and what fails, fails.
   EXPECT_EQ(judge(run, metric("readout.gap", "le", 0)).status, GateStatus::fail);
+}
+
+TEST_F(Gates, RecordsOfCellsThatDidNotEndOkAreNoResults) {
+  // Every record of the failed arm would hold, or not: neither may be seen.
+  TestRun run = two_arms("00000000000000bb");
+  run.attempts[1].reason = "signal 11";
+  for (const std::string status : {"failed", "timeout", "killed"}) {
+    run.attempts[1].status = status;
+    for (Json& record : run.attempts[1].records["readout"]) record["gap"] = 1000;
+    const GateOutcome over = judge(run, metric("readout.gap", "le", 10, "max"));
+    EXPECT_EQ(over.status, GateStatus::not_measured) << over.message;
+    EXPECT_NE(over.message.find("2 of 4 cells gave no readout record"), std::string::npos)
+        << over.message;
+    EXPECT_EQ(over.rows, 4);
+    EXPECT_EQ(over.measured, "0.875");
+    const GateOutcome of_sql = judge(run, sql("SELECT max(gap) < 10 FROM readout"));
+    EXPECT_EQ(of_sql.status, GateStatus::pass) << of_sql.message;
+    EXPECT_NE(of_sql.message.find("2 of 4 cells did not end ok"), std::string::npos)
+        << of_sql.message;
+    // The arms cannot be told apart where one has no result.
+    EXPECT_EQ(judge(run, distinct({"attn_decode_verify.kernel_hash"}, {kKernelAxis})).status,
+              GateStatus::not_measured);
+  }
+}
+
+TEST_F(Gates, ARunWithoutAnOkCellPassesNothing) {
+  TestRun run = clean_run();
+  run.attempts[0].status = "failed";
+  TestRun silent = run;  // nothing came out before it failed
+  silent.attempts[0].records.clear();
+  for (const Gate& gate :
+       {metric("readout.gap", "le", 10, "max"), metric("readout.gap", "le", 10),
+        metric("readout.gap", "ge", 0, "count"), all_true("attn_decode_verify", "kv_invariant_ok"),
+        distinct({"readout.logits_hash", "readout.top1_text"}), sql("SELECT 1"), sql("SELECT 0"),
+        sql("SELECT count(*) > 0 FROM readout"), sql("SELECT count(*) = 0 FROM readout"),
+        metric("readout2.x", "le", 1), sql("SELECT max(x) < 1 FROM readout2")}) {
+    for (const TestRun& one : {run, silent}) {
+      const GateOutcome outcome = judge(one, gate);
+      EXPECT_EQ(outcome.status, GateStatus::not_measured)
+          << gate.kind << gate.sql << ": " << outcome.message;
+    }
+  }
+  const GateOutcome unknown = judge(run, metric("readout2.x", "le", 1));
+  EXPECT_NE(unknown.message.find("no cell gave a record `readout2`"), std::string::npos)
+      << unknown.message;
+  EXPECT_NE(unknown.message.find("2 of 2 cells did not end ok"), std::string::npos);
+  // A mistake stays one, and an unknown kind where every cell is ok.
+  EXPECT_EQ(judge(run, metric("readout.gab", "le", 1)).status, GateStatus::error);
+  EXPECT_EQ(judge(run, sql("SELEC 1")).status, GateStatus::error);
+  EXPECT_EQ(judge(clean_run(), metric("readout2.x", "le", 1)).status, GateStatus::error);
 }
 
 TEST_F(Gates, AreStoredInOrderAndReplaced) {

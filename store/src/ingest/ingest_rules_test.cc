@@ -162,6 +162,50 @@ TEST_F(IngestLimits, ADescriptionMayBeWiderThanATable) {
             "0|1499|1500|2499");
 }
 
+TEST_F(IngestLimits, KindsOfAnyNameGetAViewThatSqliteAllows) {
+  struct Case {
+    std::string event, view;  // view: "" where only its being there counts
+  };
+  const std::vector<Case> cases = {
+      {"sqlite_x", "kind_sqlite_x"},
+      {"sqlite_", "kind_sqlite_"},
+      {"SQLITE_master", "kind_SQLITE_master"},
+      {"sqlite_sequence", "kind_sqlite_sequence"},
+      {"kind_sqlite_x", "kind_sqlite_x_2"},
+      {"rec_x", "kind_rec_x"},
+      {"x_records", "x_records"},
+      {"main", "main_records"},
+      {"Temp", "Temp_records"},
+      {"1", "1"},
+      {"", "file_stem"},
+      {std::string(10'000, 'k'), std::string(60, 'k')},
+      {std::string(10'000, 'k') + "2", std::string(60, 'k') + "_2"},
+      {"a\"b'c]d`e;--", "a_b_c_d_e___"},
+      {std::string("n\0l", 3), "n_l"},
+      {"x", "x"},
+      {"x_by_request", "x_by_request_2"},  // the index of rec_x is called so
+      {"json_each", "json_each_records"},
+      {"pragma_table_info", "kind_pragma_table_info"},
+      {"\u00f1and\u00fa", ""},
+  };
+  std::string lines;
+  for (size_t i = 0; i < cases.size(); ++i)
+    lines += nlohmann::json{{"event", cases[i].event}, {"v", i}}.dump() + "\n";
+  TestBundle bundle;
+  bundle.files["out/file_stem.jsonl"] = {.bytes = lines};
+  ASSERT_NE(import(bundle), "");
+  const int64_t run = store().resolve(ask("SELECT run FROM runs")).value();
+  for (size_t i = 0; i < cases.size(); ++i) {
+    const std::string number = std::to_string(i);
+    std::string view = cases[i].view;
+    if (view.empty())
+      view = ask("SELECT k.view_name FROM kind k JOIN record x ON x.kind = k.id WHERE x.line = " +
+                 std::to_string(i + 1));
+    for (const int64_t scope : {int64_t{-1}, run})
+      EXPECT_EQ(ask("SELECT v FROM " + quoted_name(view), scope), number) << view;
+  }
+}
+
 TEST_F(IngestLimits, TooManyKindsShareOne) {
   std::string lines;
   for (int i = 0; i < kMaxUndescribedKinds + 20; ++i)

@@ -222,7 +222,8 @@ TEST_F(Ingest, ACrashedEngineLeavesItsRecords) {
   bundle.files["describe.json"] = {.bytes = "{}", .role = "describe"};
   bundle.files["out/k.jsonl"] = {.bytes = "{\"v\":1}\n{\"v\":"};
   import(bundle);
-  EXPECT_EQ(ask("SELECT v FROM k"), "1");
+  EXPECT_EQ(ask("SELECT v FROM rec_k"), "1");
+  EXPECT_EQ(ask("SELECT v FROM k"), "");  // its cell is killed: no result
   EXPECT_EQ(ask("SELECT key FROM environment WHERE key LIKE '%error' ORDER BY 1"),
             "describe.error\neffective.error");
   EXPECT_EQ(ask("SELECT source, read FROM flags"), "given|∅");

@@ -61,7 +61,7 @@ Result<> arms_that_ran_one_kernel(LintRun& run) {
       " WHERE kernel_hash IS NOT NULL GROUP BY 1, 2, 3";
   const std::string by_launch =
       "SELECT DISTINCT c.variant, k.code_hash, k.id FROM cells c JOIN kernels k"
-      " ON k.bundle = c.bundle ORDER BY 1, 3";
+      " ON k.bundle = c.bundle WHERE c.status = 'ok' ORDER BY 1, 3";
   Sets records;
   if (has_hash) {
     TRY_ASSIGN(records, sets_of(run, by_record));

@@ -50,6 +50,20 @@ Result<int64_t> run_id(Database& db, std::string_view name) {
   return find.integer(0);
 }
 
+// Which lines of the bundle (of any, without one) count as results of this run: those of a cell
+// that ended ok, and those of no cell where any cell of the bundle did.
+Result<> mark_results(Database& db, int64_t run, std::optional<int64_t> bundle) {
+  TRY_ASSIGN(
+      Statement mark,
+      db.prepare("UPDATE member SET is_result = CASE WHEN cell IS NOT NULL"
+                 " THEN (SELECT c.status = 'ok' FROM cell c WHERE c.id = member.cell)"
+                 " ELSE EXISTS (SELECT 1 FROM request q JOIN cell c ON c.bundle = q.bundle"
+                 " WHERE q.id = member.request AND c.run = member.run AND c.status = 'ok') END"
+                 " WHERE run = ?1 AND (?2 IS NULL OR"
+                 " request IN (SELECT id FROM request WHERE bundle = ?2))"));
+  return mark.bind_all(run, bundle).run();
+}
+
 // The cell's own request; and the requests that no cell of the bundle declares, which belong to the
 // run as a whole.
 Result<> add_members(Database& db, int64_t run, int64_t cell, int64_t bundle, const CellRow& row) {
@@ -68,7 +82,8 @@ Result<> add_members(Database& db, int64_t run, int64_t cell, int64_t bundle, co
              db.prepare("INSERT OR IGNORE INTO member (run, request, cell, variant, prompt, repeat)"
                         " SELECT ?, id, NULL, ?, NULL, ? FROM request"
                         " WHERE bundle = ? AND declared = 0"));
-  return rest.bind_all(run, row.variant, row.repeat, bundle).run();
+  TRY(rest.bind_all(run, row.variant, row.repeat, bundle).run());
+  return mark_results(db, run, bundle);
 }
 
 // An earlier cell in the same place, with what it brought into the run.
@@ -81,7 +96,8 @@ Result<> remove_cell(Database& db, int64_t run, const CellRow& cell) {
              db.prepare("DELETE FROM member WHERE run = ?1 AND cell IS NULL AND request IN (SELECT"
                         " q.id FROM request q WHERE q.bundle NOT IN (SELECT bundle FROM cell WHERE"
                         " run = ?1 AND bundle IS NOT NULL))"));
-  return orphans.bind_all(run).run();
+  TRY(orphans.bind_all(run).run());
+  return mark_results(db, run, std::nullopt);
 }
 
 Result<> add_axes(Database& db, int64_t cell, const std::string& variant_json) {

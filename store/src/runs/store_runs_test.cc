@@ -104,12 +104,62 @@ TEST_F(Runs, ARetriedCellTakesThePlaceOfTheFirst) {
                .bundle = first,
                .request = "p1"};
   ASSERT_TRUE(store().add_cell(run, cell));
-  EXPECT_EQ(ask("SELECT v FROM k"), "1\n2");
+  EXPECT_EQ(ask("SELECT v FROM k"), "");  // no result of a cell that failed …
+  EXPECT_EQ(ask("SELECT count(*), sum(is_result) FROM records"), "3|0");
   cell.status = "ok";
+  ASSERT_TRUE(store().add_cell(run, cell));  // … as the same cell once it is ok
+  EXPECT_EQ(ask("SELECT v FROM k"), "1\n2");
   cell.bundle = second;
   ASSERT_TRUE(store().add_cell(run, cell));
   EXPECT_EQ(ask("SELECT v FROM k"), "3");
   EXPECT_EQ(ask("SELECT count(*) FROM records"), "3");  // nothing that ran is lost
+}
+
+// A bundle of two cells, with lines of either and of no cell: the views see what ended ok.
+TEST_F(Runs, OnlyRecordsOfOkCellsAreResults) {
+  TestBundle bundle;
+  bundle.prompts = {"p1", "p2"};
+  bundle.files["out/k.jsonl"] = {.bytes =
+                                     "{\"event\":\"k\",\"request\":\"p1\",\"v\":1}\n"
+                                     "{\"event\":\"k\",\"request\":\"p2\",\"v\":2}\n"
+                                     "{\"event\":\"k\",\"v\":3}\n"
+                                     "{\"event\":\"k\",\"request\":\"stray\",\"v\":4}\n\n"};
+  const std::string hash = ingest(bundle);
+  struct Case {
+    std::string p1, p2, seen;
+  };
+  int64_t number = 0;
+  for (const Case& one : {Case{"ok", "ok", "1\n2\n3\n4"}, Case{"ok", "failed", "1\n3\n4"},
+                          Case{"timeout", "ok", "2\n3\n4"}, Case{"killed", "failed", ""}}) {
+    const std::string run = begin("B" + std::to_string(++number));
+    for (const auto& [prompt, status] : {std::pair{"p1", one.p1}, std::pair{"p2", one.p2}}) {
+      ASSERT_TRUE(store().add_cell(run, {.identity = "",
+                                         .variant = "default",
+                                         .variant_json = "{}",
+                                         .prompt = prompt,
+                                         .repeat = 0,
+                                         .status = status,
+                                         .reason = "",
+                                         .bundle = hash,
+                                         .request = prompt}));
+    }
+    const int64_t id = store().resolve(run).value();
+    const std::string name = one.p1 + " " + one.p2;
+    EXPECT_EQ(ask("SELECT v FROM k ORDER BY v", id), one.seen) << name;
+    EXPECT_EQ(ask("SELECT v FROM k WHERE run = '" + run + "' ORDER BY v"), one.seen) << name;
+    EXPECT_EQ(ask("SELECT v FROM k JOIN records USING (record) WHERE is_result ORDER BY v", id),
+              one.seen)
+        << name;
+    EXPECT_EQ(ask("SELECT v FROM rec_k JOIN records USING (record) WHERE is_result ORDER BY v", id),
+              one.seen)
+        << name;
+    // What ran stays visible, whatever became of it.
+    EXPECT_EQ(ask("SELECT count(*), sum(state = 'blank' AND is_result) FROM records", id), "5|0");
+    EXPECT_EQ(ask("SELECT count(*) FROM cells", id), "2");
+    EXPECT_EQ(ask("SELECT count(*) FROM environment", id), "1");
+    EXPECT_EQ(ask("SELECT count(*) FROM flags", id), "1");
+  }
+  EXPECT_EQ(ask("SELECT sum(is_result) FROM records"), "4");  // each of them, for some run
 }
 
 TEST_F(Runs, OnlyOkSatisfiesTheCache) {

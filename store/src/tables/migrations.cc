@@ -3,6 +3,7 @@
 #include <array>
 
 #include "schema.sql.h"  // kSchemaSql: made from schema.sql at build time
+#include "tables/typed_tables.h"
 #include "tables/views.h"
 #include "text/time_text.h"
 
@@ -11,13 +12,34 @@ namespace {
 
 struct Migration {
   std::string_view name;
-  std::string (*sql)();
+  std::string_view sql;  // tables only: the views are made again after the last step
 };
+
+// Whether what a request's lines say counts as a result in that run: its cell ended ok or, for
+// lines that belong to no cell, any cell of the bundle did. The views of the record kinds see only
+// those.
+constexpr std::string_view kResultsOnly =
+    "ALTER TABLE member ADD COLUMN is_result INTEGER NOT NULL DEFAULT 0;\n"
+    "UPDATE member SET is_result = CASE WHEN cell IS NOT NULL"
+    " THEN (SELECT c.status = 'ok' FROM cell c WHERE c.id = member.cell)"
+    " ELSE EXISTS (SELECT 1 FROM request q JOIN cell c ON c.bundle = q.bundle"
+    " WHERE q.id = member.request AND c.run = member.run AND c.status = 'ok') END;\n";
 
 // Never edit a step that has been released: add one.
 constexpr std::array kMigrations = {
-    Migration{"first", [] { return std::string(kSchemaSql) + fixed_views_sql(-1); }},
+    Migration{"first", kSchemaSql},
+    Migration{"results_only", kResultsOnly},
 };
+
+Result<> remake_views(Database& db) {
+  std::string sql;
+  for (const std::string& view : fixed_view_names())
+    sql += "DROP VIEW IF EXISTS " + quoted_name(view) + ";";
+  TRY_ASSIGN(const auto kinds, all_kinds(db));
+  for (const KindColumns& kind : kinds)
+    sql += "DROP VIEW IF EXISTS " + quoted_name(kind.view_name) + ";" + kind_view_sql(kind, -1);
+  return db.execute(sql + fixed_views_sql(-1));
+}
 
 Result<int64_t> version_of(Database& db) {
   // One statement, so one snapshot: another process may be creating the store at this moment.
@@ -51,7 +73,8 @@ Result<> migrate(Database& db) {
     TRY_ASSIGN(const int64_t version, version_of(db));  // another process may have been faster
     if (version > next) continue;
     const Migration& step = kMigrations[static_cast<size_t>(next)];
-    TRY(db.execute(step.sql()));
+    TRY(db.execute(step.sql));
+    if (next + 1 == newest_version()) TRY(remake_views(db));
     TRY_ASSIGN(Statement log, db.prepare("INSERT INTO migration VALUES (?, ?, ?)"));
     TRY(log.bind_all(next + 1, step.name, utc_now()).run());
     TRY(db.execute("PRAGMA user_version = " + std::to_string(next + 1)));

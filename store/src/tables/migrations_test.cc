@@ -15,7 +15,7 @@ std::string open_error(const std::filesystem::path& file, Access access) {
 }
 
 TEST_F(Migrations, ANewStoreIsCompleteAndNamed) {
-  EXPECT_EQ(ask("SELECT number, name FROM migration"), "1|first");
+  EXPECT_EQ(ask("SELECT number, name FROM migration"), "1|first\n2|results_only");
   close_store();
   auto db = Database::open(store_file(), Database::Mode::read_only);
   ASSERT_TRUE(db);
@@ -23,6 +23,45 @@ TEST_F(Migrations, ANewStoreIsCompleteAndNamed) {
   EXPECT_EQ(db->integer("PRAGMA application_id").value(), kApplicationId);
   EXPECT_EQ(db->text("PRAGMA journal_mode").value(), "wal");
   EXPECT_EQ(db->text("PRAGMA integrity_check").value(), "ok");
+}
+
+// A store as version 1 wrote it: no is_result, and views that show what failed.
+TEST_F(Migrations, VersionOneLearnsWhatIsAResult) {
+  TestBundle bundle;
+  bundle.files["out/k.jsonl"] = {.bytes = "{\"request\":\"p1\",\"v\":1}\n{\"v\":2}\n"};
+  bundle.prompts = {"p1", "p2"};
+  const std::string good = import(bundle);
+  bundle.status = "failed";
+  import(bundle, "failed");
+  const std::string seen = "SELECT v, prompt, milestone FROM k ORDER BY v";
+  EXPECT_EQ(ask(seen), "1|p1|T1\n2|∅|T1");
+  const std::string before = ask("SELECT type, name, sql FROM sqlite_master ORDER BY type, name");
+  close_store();
+  {
+    auto db = Database::open(store_file(), Database::Mode::read_write);
+    ASSERT_TRUE(db);
+    std::string undo = "DROP VIEW k; DROP VIEW records; ";
+    auto views = db->prepare(
+        "SELECT name FROM sqlite_master WHERE type = 'view' AND sql LIKE '%is_result%' AND name"
+        " NOT IN ('k', 'records')");
+    ASSERT_TRUE(views);
+    while (*views->step()) undo += "DROP VIEW " + quoted_name(views->text(0)) + ";";
+    views->reset();
+    undo +=
+        "ALTER TABLE member DROP COLUMN is_result; DELETE FROM migration WHERE number > 1;"
+        " PRAGMA user_version = 1; CREATE VIEW k AS SELECT t.v FROM rec_k t;"
+        " CREATE VIEW mine AS SELECT 1 AS x;";
+    const auto undone = db->execute(undo);
+    ASSERT_TRUE(undone) << undone.error().str();
+  }
+  EXPECT_EQ(ask(seen), "1|p1|T1\n2|∅|T1");
+  EXPECT_EQ(ask("SELECT x FROM mine"), "1");  // a person's own view stays
+  EXPECT_EQ(ask("SELECT r.name, sum(m.is_result), count(*) FROM member m JOIN run r ON r.id = m.run"
+                " GROUP BY 1 HAVING sum(m.is_result) > 0"),
+            good + "|3|3");
+  EXPECT_EQ(ask("SELECT type, name, sql FROM sqlite_master WHERE name <> 'mine'"
+                " ORDER BY type, name"),
+            before);
 }
 
 TEST_F(Migrations, OpeningAgainChangesNothing) {

@@ -180,7 +180,8 @@ CREATE TABLE request (                  -- one prompt served inside a bundle
 -- Which runs a request belongs to. A cached bundle serves several runs, each with its own row, so a
 -- record appears once in each of them. Requests that are not declared (and '') belong to every run that
 -- uses the bundle, without a prompt. variant, prompt and repeat are copied from the cell: the views
--- join through here for every record.
+-- join through here for every record. migrations.cc adds is_result: 1 where the cell (of lines without
+-- a cell, any cell of the bundle in this run) ended ok; the views of the record kinds see no others.
 CREATE TABLE member (
   run     INTEGER NOT NULL REFERENCES run (id) ON DELETE CASCADE,
   request INTEGER NOT NULL REFERENCES request (id) ON DELETE CASCADE,

@@ -104,12 +104,15 @@ Result<TypedTables::Kind*> TypedTables::kind(std::string_view name) {
       return this->kind(kOverflowKind);
     // Distinct kinds may differ only in what a table name cannot hold: number them.
     const std::string base = clean_table_name(name);
-    TRY_ASSIGN(Statement taken, db_.prepare("SELECT count(*) FROM kind WHERE table_name = ?1 OR "
-                                            "view_name = ?2"));
+    TRY_ASSIGN(Statement taken,
+               db_.prepare("SELECT count(*) FROM kind WHERE table_name IN (?1, ?2)"
+                           " OR view_name IN (?1, ?2)"
+                           " OR table_name || '_by_request' = ?1 COLLATE NOCASE"
+                           " OR table_name = ?1 || '_by_request'"));  // the index of either
     for (int n = 1;; ++n) {
       const std::string word = n == 1 ? base : base + "_" + std::to_string(n);
       made->table_name = "rec_" + word;
-      made->view_name = is_reserved_name(word) ? word + "_records" : word;
+      made->view_name = view_name_of(word);
       TRY_ASSIGN(bool row, taken.bind_all(made->table_name, made->view_name).step());
       const int64_t clashes = row ? taken.integer(0) : 0;
       taken.reset();

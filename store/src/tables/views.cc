@@ -8,8 +8,10 @@ namespace {
 struct View {
   std::string_view name;
   std::string_view scope;   // condition that limits it to run `?`; "" : the same for every run
-  std::string_view select;  // without a WHERE where a scope may follow
+  std::string_view select;  // without a WHERE where a scope may follow; kOfRun: see there
 };
+// In a select: " AND m.run = …" where the view shows one run, else nothing.
+constexpr std::string_view kOfRun = "{of run}";
 
 // A bundle belongs to a run through its cells. Every bundle has one request named '', and every run
 // that uses the bundle is a member of it: that join gives each pair (run, bundle) once.
@@ -72,7 +74,9 @@ constexpr View kViews[] = {
      "x.length,"
      " k.name AS kind, nullif(q.name, '') AS request,"
      " CASE x.state WHEN 0 THEN 'ok' WHEN 1 THEN 'duplicate_keys' WHEN 2 THEN 'nonstandard'"
-     " WHEN 3 THEN 'blank' WHEN 4 THEN 'torn' ELSE 'invalid' END AS state"
+     " WHEN 3 THEN 'blank' WHEN 4 THEN 'torn' ELSE 'invalid' END AS state,"
+     " x.state < 3 AND EXISTS (SELECT 1 FROM main.member m WHERE m.request = x.request"
+     " AND m.is_result = 1{of run}) AS is_result"
      " FROM main.record x JOIN main.bundle_file f ON f.id = x.file"
      " JOIN main.bundle b ON b.id = f.bundle JOIN main.kind k ON k.id = x.kind"
      " JOIN main.request q ON q.id = x.request"},
@@ -127,6 +131,14 @@ std::string scoped(std::string_view scope, int64_t run) {
   return out;
 }
 
+std::string select_of(const View& view, int64_t run) {
+  std::string out(view.select);
+  if (const size_t at = out.find(kOfRun); at != std::string::npos)
+    out.replace(at, kOfRun.size(), run < 0 ? "" : " AND m.run = " + std::to_string(run));
+  if (run >= 0 && !view.scope.empty()) out += " WHERE " + scoped(view.scope, run);
+  return out;
+}
+
 std::string lower(std::string_view text) {
   std::string out(text);
   std::transform(out.begin(), out.end(), out.begin(), [](char c) {
@@ -153,13 +165,7 @@ std::string create(std::string_view name, std::string select, int64_t run) {
 
 std::string fixed_views_sql(int64_t run) {
   std::string sql;
-  for (const View& view : kViews) {
-    std::string select(view.select);
-    if (run >= 0 && !view.scope.empty()) {
-      select += " WHERE " + scoped(view.scope, run);
-    }
-    sql += create(view.name, std::move(select), run);
-  }
+  for (const View& view : kViews) sql += create(view.name, select_of(view, run), run);
   return sql;
 }
 
@@ -173,7 +179,8 @@ std::string kind_view_sql(const KindColumns& kind, int64_t run) {
     select += ", t." + name + " AS " + name;
   }
   select += " FROM main." + quoted_name(kind.table_name) +
-            " t JOIN main.member m ON m.request = t.request JOIN main.run r ON r.id = m.run"
+            " t JOIN main.member m ON m.request = t.request AND m.is_result = 1"
+            " JOIN main.run r ON r.id = m.run"
             " JOIN main.request q ON q.id = t.request JOIN main.bundle b ON b.id = q.bundle";
   if (run >= 0) select += " WHERE m.run = " + std::to_string(run);
   return create(kind.view_name, std::move(select), run);
@@ -200,14 +207,35 @@ const std::vector<std::string>& fixed_view_names() {
   return names;
 }
 
+namespace {
+
+// Tables that SQLite brings without being asked, in one build or another: no view may have the
+// name.
+constexpr std::string_view kSqliteTables[] = {"json_each",   "json_tree",      "jsonb_each",
+                                              "jsonb_tree",  "dbstat",         "bytecode",
+                                              "tables_used", "generate_series"};
+
+// A table, a fixed view, a schema or a keyword of SQL.
 bool is_reserved_name(std::string_view name) {
   const std::string word = lower(name);
-  return word.starts_with("sqlite_") || word.starts_with("rec_") ||
+  return word == "main" || word == "temp" ||  // names of schemas
          sqlite3_keyword_check(word.data(), static_cast<int>(word.size())) != 0 ||
+         std::find(std::begin(kSqliteTables), std::end(kSqliteTables), word) !=
+             std::end(kSqliteTables) ||
          std::any_of(std::begin(kTables), std::end(kTables),
                      [&](const Scope& table) { return table.table == word; }) ||
          std::any_of(fixed_view_names().begin(), fixed_view_names().end(),
                      [&](const std::string& view) { return view == word; });
+}
+
+}  // namespace
+
+std::string view_name_of(std::string_view word) {
+  const std::string name = lower(word);
+  // Nothing behind these would help: SQLite keeps the one for itself, the other is for tables.
+  for (const std::string_view prefix : {"sqlite_", "pragma_", "rec_"})
+    if (name.starts_with(prefix)) return "kind_" + std::string(word);
+  return std::string(word) + (is_reserved_name(word) ? "_records" : "");
 }
 
 }  // namespace greta::store

@@ -22,7 +22,7 @@ std::string kind_view_sql(const KindColumns& kind, int64_t run);
 // any name but `main.…`, which query_guard.h refuses there.
 std::string table_scopes_sql(const std::vector<KindColumns>& kinds, int64_t run);
 const std::vector<std::string>& fixed_view_names();
-// Whether a kind of this name needs another view name: taken by a table or view, or an SQL keyword.
-bool is_reserved_name(std::string_view name);
+// The name of the view of a kind called `word`: the same, unless a table, a view or SQL has it.
+std::string view_name_of(std::string_view word);
 
 }  // namespace greta::store
