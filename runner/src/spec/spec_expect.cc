@@ -122,7 +122,7 @@ class GateReader {
     kind = text.substr(0, dot);
     field = dot == std::string::npos ? "" : text.substr(dot + 1);
     if (is_identifier(kind) && is_identifier(field)) {
-      check_known(node, kind, field);
+      check_known(node, kind);
       return true;
     }
     problems_.add(node.place, "`" + std::string(path) +
@@ -143,7 +143,7 @@ class GateReader {
     warnings_.push_back(to_string(node.place) + ": " + message);
   }
 
-  void check_known(const YamlNode& node, const std::string& kind, const std::string& field) {
+  void check_known(const YamlNode& node, const std::string& kind) {
     if (records_ == RecordsKnown::no) return;
     const Kind* known = builtin_schema().find(kind);
     if (known == nullptr) {
@@ -152,15 +152,6 @@ class GateReader {
       warn(node, "greta's engine writes no record `" + kind + "`" + did_you_mean(kind, kinds));
       return;
     }
-    check_field(node, *known, field);
-  }
-
-  void check_field(const YamlNode& node, const Kind& kind, const std::string& field) {
-    if (kind.find(field) != nullptr) return;
-    std::vector<std::string> fields;
-    for (const Field& f : kind.fields) fields.push_back(f.name);
-    warn(node,
-         "record `" + kind.name + "` has no field `" + field + "`" + did_you_mean(field, fields));
   }
 
   void read_limit() {
@@ -180,9 +171,6 @@ class GateReader {
         gate_.limit = *number;
       } else if (is_identifier(*text)) {
         gate_.limit_field = *text;
-        const Kind* kind =
-            records_ == RecordsKnown::yes ? builtin_schema().find(gate_.kind) : nullptr;
-        if (kind != nullptr) check_field(*value, *kind, *text);
       } else {
         problems_.add(value->place, "`" + map_.path(key) + "` must be a number or a field of the " +
                                         "record, got `" + printable(*text) + "`");
@@ -276,6 +264,33 @@ class GateReader {
   store::Gate gate_;
 };
 
+// A gate that was read without a mistake, and where it stands.
+struct Readable {
+  const YamlNode* node;
+  std::string name;
+};
+
+// What the store says of the gates: SQL that is none, names that no record has. Of an engine of
+// another kind nobody knows the names, so a gate about them may be right.
+void check_in_store(const std::vector<Readable>& readable, const std::vector<store::Gate>& gates,
+                    RecordsKnown records, Problems& problems, std::vector<std::string>& warnings) {
+  using What = store::GateMistake::What;
+  const auto mistakes = store::check_gates(gates);
+  if (!mistakes) return problems.add(mistakes.error());
+  for (const store::GateMistake& mistake : *mistakes) {
+    const Readable& gate = readable[mistake.gate];
+    const YamlNode* value = gate.node->find(mistake.key);
+    const Place& place = (value == nullptr ? gate.node : value)->place;
+    const std::string text = "`" + gate.name + "." + mistake.key + "`: " + mistake.message;
+    if (mistake.what == What::wrong ||
+        (mistake.what == What::unknown_name && records == RecordsKnown::yes)) {
+      problems.add(place, text);
+    } else if (mistake.what == What::unknown_name || records == RecordsKnown::yes) {
+      warnings.push_back(to_string(place) + ": " + text);
+    }
+  }
+}
+
 }  // namespace
 
 std::vector<store::Gate> read_expect(const YamlNode& list, const std::vector<std::string>& axes,
@@ -284,10 +299,17 @@ std::vector<store::Gate> read_expect(const YamlNode& list, const std::vector<std
   std::vector<store::Gate> gates;
   if (!expect_kind(list, YamlNode::Kind::list, "expect", "a list of gates", problems)) return gates;
   std::map<std::string, int> lines;
+  std::vector<Readable> readable;
+  std::vector<store::Gate> checked;
   for (size_t i = 0; i < list.items.size(); ++i) {
     const YamlNode& node = list.items[i];
     const std::string name = "expect[" + std::to_string(i) + "]";
+    const size_t before = problems.size();
     store::Gate gate = GateReader(node, name, axes, records, problems, warnings).read();
+    if (problems.size() == before) {
+      readable.push_back({&node, name});
+      checked.push_back(gate);
+    }
     if (!gate.id.empty()) {
       const auto [first, is_new] = lines.emplace(gate.id, node.place.line);
       if (!is_new) {
@@ -297,6 +319,7 @@ std::vector<store::Gate> read_expect(const YamlNode& list, const std::vector<std
     }
     gates.push_back(std::move(gate));
   }
+  check_in_store(readable, checked, records, problems, warnings);
   return gates;
 }
 

@@ -12,11 +12,13 @@ namespace greta::runner {
 enum class RecordsKnown {
   yes,
   no
-};  // are the record kinds greta's own? (else names are not checked)
+};  // are the record kinds greta's own? (else unknown names are no mistakes)
 
 // `axes` are the names of the matrix, which `across` may name. Mistakes: no or several forms, a key
-// that the form has no use for, ids given twice, metrics that are not `kind.field`. Warnings: a
-// kind or field that greta's engine does not write, `all` over what is no boolean.
+// that the form has no use for, ids given twice, metrics that are not `kind.field`, SQL that is
+// none or writes, a field that a record of greta's does not have. Warnings: a kind that greta's
+// engine does not write, `all` over what is no boolean; of another engine, fields that greta's
+// record lacks.
 std::vector<store::Gate> read_expect(const YamlNode& list, const std::vector<std::string>& axes,
                                      RecordsKnown records, Problems& problems,
                                      std::vector<std::string>& warnings);

@@ -52,18 +52,16 @@ TEST(SpecWarnings, PromptsThatLookLikeSlips) {
             Lines{});
 }
 
-TEST(SpecWarnings, RecordsAndFieldsThatTheEngineDoesNotWrite) {
+TEST(SpecWarnings, RecordsThatTheEngineDoesNotWrite) {
   const TestFolder folder;
   const auto of_gate = [&](const std::string& gate) {
     return warnings(folder, "prompts: [{id: a, text: Hi}]\nexpect: [{id: g, " + gate + "}]\n");
   };
   EXPECT_EQ(of_gate("metric: readuot.gap, gt: 0"),
             (Lines{"5:26: greta's engine writes no record `readuot` (did you mean `readout`?)"}));
-  EXPECT_EQ(of_gate("metric: readout.gpa, gt: 0"),
-            (Lines{"5:26: record `readout` has no field `gpa` (did you mean `gap`?)"}));
-  EXPECT_EQ(
-      of_gate("metric: attn_decode_verify.rel_l2, le: bonud"),
-      (Lines{"5:57: record `attn_decode_verify` has no field `bonud` (did you mean `bound`?)"}));
+  EXPECT_EQ(of_gate("sql: SELECT gap > 0 FROM readuot"),
+            (Lines{"5:23: `expect[0].sql`: no record kind or view `readuot` (did you mean "
+                   "`readout`?)"}));
   EXPECT_EQ(of_gate("metric: readout.gap, all: true"),
             (Lines{"5:44: `readout.gap` is no boolean but real"}));
   EXPECT_EQ(of_gate("metric: readout.gap, gt: 0"), Lines{});

@@ -47,6 +47,21 @@ struct GateOutcome {
   std::string query = {};     // the SQL that found it: greta query prints the same
 };
 
+// What can be said of a gate before anything ran.
+struct GateMistake {
+  size_t gate = 0;  // which of those that were given
+  std::string
+      key;  // of the spec, where the mistake stands: metric, distinct, per, where, sql, le …
+  std::string message;  // with the nearest name
+  enum class What {
+    wrong,         // no SQL, or SQL that does not only read
+    unknown_name,  // a field or column that a built-in kind does not have
+    unknown_kind,  // no built-in kind or view: an engine of another kind may write it
+  } what = What::wrong;
+};
+// Checks them against a store in memory that knows the built-in record kinds and has no record.
+Result<std::vector<GateMistake>> check_gates(const std::vector<Gate>& gates);
+
 // Evaluates and stores them with the run (replacing earlier outcomes of the same run).
 Result<std::vector<GateOutcome>> evaluate_gates(Store& store, std::string_view run,
                                                 const std::vector<Gate>& gates);

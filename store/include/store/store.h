@@ -91,6 +91,9 @@ class Store {
   // read_write creates the file and its folder, and migrates an older file (one transaction a
   // migration). Errors: a file that is no greta store, a newer store, no permission.
   static Result<Store> open(const std::filesystem::path& file, Access access);
+  // A store without a file, which knows the built-in record kinds and holds nothing: for checking
+  // queries. What is written to it is not seen by `query`.
+  static Result<Store> in_memory();
   Store(Store&&) noexcept;
   Store& operator=(Store&&) noexcept;
   ~Store();

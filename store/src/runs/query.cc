@@ -1,6 +1,5 @@
 // Store::query: SQL of people over the documented views, on a connection of its own.
 
-#include "db/greta_line.h"
 #include "runs/query_guard.h"
 #include "tables/store_impl.h"
 #include "tables/views.h"
@@ -12,13 +11,7 @@ namespace {
 Result<Database*> reader_of(Store::Impl& impl) {
   if (!impl.reader) {
     TRY_ASSIGN(Database db, open_reading(impl.file));
-    TRY(add_greta_line(db));
-    // The table-valued functions declare themselves at first use, which the guard would take for a
-    // CREATE TABLE of the person who queries.
-    TRY(
-        db.execute("PRAGMA temp_store = MEMORY; SELECT 1 FROM json_each('[]'), json_tree('[]'),"
-                   " pragma_table_info('run'), pragma_table_xinfo('run'), pragma_table_list,"
-                   " pragma_index_list('run'), pragma_index_info('run'), pragma_function_list"));
+    TRY(make_reader(db));
     impl.reader = std::move(db);
   }
   return &*impl.reader;

@@ -5,12 +5,15 @@
 #include <cctype>
 
 #include "contract/text.h"
+#include "db/greta_line.h"
 
 namespace greta::store {
 namespace {
 
 constexpr std::array<std::string_view, 6> kReadingPragmas = {
     "table_info", "table_xinfo", "table_list", "index_list", "index_info", "function_list"};
+
+constexpr const char* kReadsOnly = "a query can only read: SELECT, WITH, VALUES, EXPLAIN";
 
 struct Guard {
   std::string refusal;
@@ -40,7 +43,7 @@ int authorize(void* data, int action, const char* first, const char* second, con
         return SQLITE_OK;
       return guard.refuse("PRAGMA " + printable(name) + " is not available here");
     default:
-      return guard.refuse("a query can only read: SELECT, WITH, VALUES, EXPLAIN");
+      return guard.refuse(kReadsOnly);
   }
 }
 
@@ -148,6 +151,16 @@ Error query_error(Database& db, std::string_view sql) {
 
 }  // namespace
 
+Result<> make_reader(Database& db) {
+  TRY(add_greta_line(db));
+  // The table-valued functions declare themselves at first use, which the guard would take for a
+  // CREATE TABLE of the person who queries.
+  return db.execute(
+      "PRAGMA temp_store = MEMORY; SELECT 1 FROM json_each('[]'), json_tree('[]'),"
+      " pragma_table_info('run'), pragma_table_xinfo('run'), pragma_table_list,"
+      " pragma_index_list('run'), pragma_index_info('run'), pragma_function_list");
+}
+
 Result<Statement> prepare_reading(Database& db, std::string_view sql, Sees sees) {
   if (sees == Sees::one_run && names_main(sql))
     return fail(Exit::usage, "`main.` holds every run and this query sees one: leave it out");
@@ -175,14 +188,15 @@ Result<Statement> prepare_reading(Database& db, std::string_view sql, Sees sees)
   Statement statement = Statement::own(handle);
   const Statement more = Statement::own(second);
   if (code != SQLITE_OK) {
+    if (std::string_view(sqlite3_errmsg(db.handle())).starts_with("cannot modify "))
+      guard.refuse(kReadsOnly);
     if (guard.refusal.empty()) return tl::unexpected(query_error(db, sql));
     return fail(Exit::usage, guard.refusal);
   }
   if (handle == nullptr) return fail(Exit::usage, "the query is empty");
   if (rest_code != SQLITE_OK || second != nullptr)
     return fail(Exit::usage, "one statement at a time: something follows the first `;`");
-  if (sqlite3_stmt_readonly(handle) == 0)
-    return fail(Exit::usage, "a query can only read: SELECT, WITH, VALUES, EXPLAIN");
+  if (sqlite3_stmt_readonly(handle) == 0) return fail(Exit::usage, kReadsOnly);
   return statement;
 }
 

@@ -7,6 +7,7 @@
 #include "contract/schema.h"
 #include "db/greta_line.h"
 #include "db/process_mark.h"
+#include "runs/query_guard.h"
 #include "tables/migrations.h"
 #include "tables/store_impl.h"
 #include "tables/typed_tables.h"
@@ -69,6 +70,13 @@ Result<Database> open_database(const std::filesystem::path& file, Access access)
   return db;
 }
 
+Result<Database> memory_database() {
+  TRY_ASSIGN(Database db, Database::open(":memory:", Database::Mode::create));
+  TRY(migrate(db));
+  TRY(describe_builtin(db));
+  return db;
+}
+
 }  // namespace
 
 Result<Database> open_reading(const std::filesystem::path& file) {
@@ -106,6 +114,17 @@ Result<Store> Store::open(const std::filesystem::path& file, Access access) {
   auto impl = std::make_unique<Impl>(
       Impl{.file = file, .access = access, .db = std::move(*db), .reader = {}});
   return Store(std::move(impl));
+}
+
+Result<Store> Store::in_memory() {
+  TRY_ASSIGN(Database db, memory_database());
+  TRY_ASSIGN(Database reader, memory_database());
+  TRY(add_greta_line(db));
+  TRY(make_reader(reader));
+  return Store(std::make_unique<Impl>(Impl{.file = ":memory:",
+                                           .access = Access::read_write,
+                                           .db = std::move(db),
+                                           .reader = std::move(reader)}));
 }
 
 }  // namespace greta::store

@@ -89,8 +89,7 @@ Result<> check_version(Database& db) {
   if (version == newest_version()) return {};
   if (version == 0) return fail(Exit::usage, "is an empty file, no greta store");
   return fail(Exit::usage, "was written by an older greta (store version " +
-                               std::to_string(version) +
-                               "): any command that writes, such as `greta import`, brings it up");
+                               std::to_string(version) + "): `greta list` brings it up");
 }
 
 }  // namespace greta::store
