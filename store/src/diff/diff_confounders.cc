@@ -37,8 +37,9 @@ std::string all_of(const std::set<std::string>& values) {
 
 std::string values_of(const RunInfo& run, const std::string& key) {
   const auto at = run.environment.find(key);
-  if (at == run.environment.end()) return std::string(kNotRecorded);
-  return all_of(at->second);
+  const bool empty = run.environment_empty.contains(key);  // it was asked, and there was none
+  if (at == run.environment.end()) return std::string(empty ? kNone : kNotRecorded);
+  return (empty ? std::string(kNone) + " | " : "") + all_of(at->second);
 }
 
 const VariantInfo* find_variant(const RunInfo& run, const std::string& name) {
@@ -120,7 +121,7 @@ std::string variant_names(const RunInfo& run) {
   std::vector<std::string> names;
   for (const VariantInfo& variant : run.variants) names.push_back(variant.name);
   std::sort(names.begin(), names.end());
-  return names.empty() ? "none" : joined(names, "; ");
+  return names.empty() ? std::string(kNone) : joined(names, "; ");
 }
 
 // A flag or axis counts once, whichever of the two said it.
@@ -237,6 +238,8 @@ std::vector<Confounder> confounders(const RunInfo& a, const RunInfo& b,
   std::set<std::pair<size_t, std::string>> keys;
   for (const auto& [key, values] : a.environment) keys.insert({group_of(key), key});
   for (const auto& [key, values] : b.environment) keys.insert({group_of(key), key});
+  for (const RunInfo* run : {&a, &b})
+    for (const std::string& key : run->environment_empty) keys.insert({group_of(key), key});
   const auto add = [&](const std::string& key) {
     const std::string text_a = values_of(a, key), text_b = values_of(b, key);
     if (text_a != text_b) out.push_back(Confounder{key, text_a, text_b});

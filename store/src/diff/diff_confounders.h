@@ -10,6 +10,7 @@
 namespace greta::store {
 
 inline constexpr std::string_view kNotRecorded = "not recorded";
+inline constexpr std::string_view kNone = "none";  // recorded, and empty
 
 // The arms of two runs that belong together, one to one.
 std::vector<VariantPair> match_variants(const RunInfo& a, const RunInfo& b);

@@ -170,6 +170,21 @@ TEST_F(DiffRuns, WhatOneSideDoesNotKnowIsNamedWithoutARow) {
   EXPECT_NE(to_json(found).find("GNU 12.2.0"), std::string::npos);
 }
 
+TEST_F(DiffRuns, AnEmptyValueIsNoneAndNotUnknown) {
+  TestRun a = clean_run(), b = clean_run();
+  a.environment["injected"] = "";
+  b.environment["injected"] = "kv_layer_base";
+  a.environment["patch"] = b.environment["patch"] = "";
+  a.environment["only_here"] = "";
+  const Diff found = compare(a, b);
+  ASSERT_EQ(found.confounders.size(), 2u);
+  EXPECT_EQ(found.confounders[0].what, "injected");
+  EXPECT_EQ(found.confounders[0].a, "none");
+  EXPECT_EQ(found.confounders[0].b, "kv_layer_base");
+  EXPECT_FALSE(found.confounders[0].background);
+  EXPECT_EQ(unknown_to('b', found.confounders), "only_here");
+}
+
 TEST_F(DiffRuns, AnotherShapeIsNotComparable) {
   TestRun other = clean_run();
   for (Json& record : other.attempts[0].records["attn_decode_verify"]) record["head_dim"] = 128;

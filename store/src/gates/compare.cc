@@ -86,7 +86,9 @@ Result<> load_surroundings(Database& db, RunInfo& info) {
   while (true) {
     TRY_ASSIGN(const bool row, environment.step());
     if (!row) break;
-    if (!environment.text(1).empty()) {
+    if (environment.text(1).empty()) {
+      info.environment_empty.insert(environment.string(0));
+    } else {
       info.environment[environment.string(0)].insert(environment.string(1));
     }
   }

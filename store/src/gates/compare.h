@@ -50,6 +50,7 @@ struct RunInfo {
   std::vector<VariantInfo> variants;  // in the order of the cells
   // Every value that a key has in the run's bundles; more than one where attempts differ.
   std::map<std::string, std::set<std::string>> environment;
+  std::set<std::string> environment_empty;  // keys that an attempt recorded without a value
   std::map<std::string, PromptInfo> prompts;
   int64_t cells = 0, failed = 0, cached = 0;
 };

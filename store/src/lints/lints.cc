@@ -76,14 +76,46 @@ Result<> constant_figures(LintRun& run) {
 // ── equal hashes
 // ──────────────────────────────────────────────────────────────────────────────────
 
+// What the embedding and layer 0 compute of one token alone, or of it and its position.
+constexpr const char* kOfOneToken =
+    "('embed_out', 'x_in', 'attn_norm', 'q_pre', 'k_pre', 'v_pre', 'q', 'k', 'v')";
+
 // Where two prompts may rightly share a tensor: what layer 0 computes from the same token.
 std::string past_the_embedding(const KindInfo& kind, const std::string& field) {
   if (kind.find("layer") == nullptr) return "";
   if (kind.find("point") != nullptr) {
-    return " AND (layer > 0 OR point NOT IN ('embed_out', 'x_in', 'attn_norm', 'q', 'k', 'v'))";
+    return std::string(" AND (layer > 0 OR point NOT IN ") + kOfOneToken + ")";
   }
   const bool after_attention = field.starts_with("attn_out") || field.starts_with("x_out");
   return after_attention ? "" : " AND layer > 0";
+}
+
+// … but not of different tokens, where readout says which went in.
+Result<> equal_hashes_of_other_tokens(LintRun& run) {
+  const KindInfo* trace = run.kind("stage_trace");
+  const KindInfo* readout = run.kind("readout");
+  if (trace == nullptr || readout == nullptr) return {};
+  for (const char* field : {"phase", "step", "point", "layer", "hash"})
+    if (trace->find(field) == nullptr) return {};
+  if (readout->find("token_id") == nullptr || readout->find("step") == nullptr) return {};
+  const std::string group = "s.variant, s.repeat, s.phase, s.step, s.point, s.layer, s.hash";
+  const std::string sql =
+      "SELECT " + group +
+      ", count(DISTINCT r.token_id) AS tokens, group_concat(DISTINCT s.prompt) AS which"
+      " FROM stage_trace s JOIN readout r USING (variant, prompt, repeat, step)"
+      " WHERE s.layer <= 0 AND s.step > 0 AND s.point IN " +
+      kOfOneToken + " AND s.hash IS NOT NULL AND r.token_id IS NOT NULL GROUP BY " + group +
+      " HAVING count(DISTINCT r.token_id) > 1";
+  TRY_ASSIGN(const Table found, select(run.store, run.info.id, sql));
+  if (found.rows.empty()) return {};
+  const std::string where = row_place(found, 0, {"phase", "point", "layer"});
+  const std::string which = prompts_of(found, 0), count = std::to_string(found.rows.size());
+  run.add("hash_equal_across_prompts", sql,
+          "stage_trace.hash is the same for different input tokens (" + which + ") in " + count +
+              " places, first " + where,
+          "stage_trace.hash es igual para tokens de entrada distintos (" + which + ") en " + count +
+              " lugares, primero " + where);
+  return {};
 }
 
 Result<> equal_hashes(LintRun& run, const KindInfo& kind, const std::string& field) {
@@ -159,7 +191,7 @@ Result<> hashes(LintRun& run) {
       if (strict) TRY(unequal_repeats(run, kind, field.column));
     }
   }
-  return {};
+  return equal_hashes_of_other_tokens(run);
 }
 
 // ── differences of exactly zero
@@ -250,11 +282,14 @@ Result<> unseen_errors(LintRun& run) {
   const int64_t records = ok.rows[0][0].integer;
   if (records == 0 || ok.rows[0][1].integer != records) return {};
   const std::string count = std::to_string(records);
-  run.add("invariants_blind", sql,
-          "kv_invariant_ok is true in all " + count + " records although " + error_en +
-              ": the invariants cannot see this error; they may share its formula",
-          "kv_invariant_ok es true en los " + count + " registros aunque " + error_es +
-              ": los invariantes no ven este error; tal vez comparten su fórmula");
+  run.add(
+      "invariants_blind", sql,
+      "kv_invariant_ok is true in all " + count + " records although " + error_en +
+          ": the invariants look at what was written to the cache, so a wrong read of it passes "
+          "them, as does an error in a formula that they share",
+      "kv_invariant_ok es true en los " + count + " registros aunque " + error_es +
+          ": los invariantes miran lo que se escribió en la caché, así que una lectura errónea "
+          "los cumple, igual que un error en una fórmula que comparten");
   return {};
 }
 

@@ -188,7 +188,29 @@ TEST_F(Lints, WhatOneTokenGivesInLayer0MayBeEqual) {
            {"hash", point == "embed_out" ? "00000000000000e0" : prompt}});
     }
   }
-  EXPECT_TRUE(find(run).empty());
+  for (const std::string prompt : {"p1", "p2"}) {
+    for (const std::string point :
+         {"x_in", "attn_norm", "q_pre", "k_pre", "v_pre", "q", "k", "v"}) {
+      run.attempts[0].records["stage_trace"].push_back({{"request", prompt},
+                                                        {"phase", "decode0"},
+                                                        {"step", 1},
+                                                        {"point", point},
+                                                        {"layer", 0},
+                                                        {"hash", "00000000000000" + point}});
+    }
+  }
+  EXPECT_TRUE(find(run).empty());  // the token is not recorded: it may be the same …
+  auto& readouts = run.attempts[0].records["readout"];
+  for (Json& record : readouts) record["token_id"] = 7;
+  EXPECT_TRUE(find(run).empty());  // … and here it is.
+  TestRun other = run;
+  other.attempts[0].records["readout"][3]["token_id"] = 8;
+  EXPECT_EQ(ids(find(other)), std::vector<std::string>{"hash_equal_across_prompts"});
+  // Another layer has seen the whole prompt.
+  TestRun deep = run;
+  for (Json& record : deep.attempts[0].records["stage_trace"])
+    if (record["point"] == "k_pre") record["layer"] = 1;
+  EXPECT_EQ(ids(find(deep)), std::vector<std::string>{"hash_equal_across_prompts"});
   run.attempts[0].records["stage_trace"][3]["hash"] = "p1";
   EXPECT_EQ(ids(find(run)), std::vector<std::string>{"hash_equal_across_prompts"});
 }
