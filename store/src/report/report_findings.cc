@@ -1,5 +1,8 @@
 // Gates, baselines and lints of the report.
 
+#include <algorithm>
+
+#include "db/sqlite.h"
 #include "report/report_tables.h"
 #include "store/diff.h"
 #include "store/gates.h"
@@ -10,8 +13,14 @@ namespace {
 
 constexpr size_t kWorstFigures = 20;
 
+std::string verdict_word(Verdict verdict, Language language) {
+  return word(to_string(verdict), language,
+              {Label::verdict_identical, Label::verdict_within_floor, Label::verdict_diverged,
+               Label::verdict_only_a, Label::verdict_only_b, Label::verdict_not_comparable});
+}
+
 std::string verdict_words(const Diff& diff, Language language) {
-  std::string words = "**" + std::string(to_string(diff.verdict)) + "**";
+  std::string words = "**" + verdict_word(diff.verdict, language) + "**";
   const std::string reason = language == Language::en        ? diff.reason
                              : language == Language::es      ? diff.reason_es
                              : diff.reason == diff.reason_es ? diff.reason
@@ -21,6 +30,9 @@ std::string verdict_words(const Diff& diff, Language language) {
 
 // The words that a diff has for "nothing", which are not data.
 std::string in_language(std::string value, Language language) {
+  const std::string empty = label(Label::is_empty, Language::en);
+  if (value.starts_with(empty)) value.replace(0, empty.size(), label(Label::is_empty, language));
+  value = word(value, language, {Label::none});
   for (const Label id : {Label::not_recorded, Label::not_set, Label::not_in_run, Label::not_read,
                          Label::by_default}) {
     const std::string en = label(id, Language::en);
@@ -47,7 +59,10 @@ void write_diff(ReportWriter& out, const Diff& diff, const std::string& baseline
     for (const Confounder& one : diff.confounders) {
       if (one.background) continue;
       const auto side = [&](const std::string& value) {
-        return escape_markdown(in_language(value, language));
+        if (one.what != "provenance") return escape_markdown(in_language(value, language));
+        return word(
+            value, language,
+            {Label::provenance_executed, Label::provenance_recorded, Label::provenance_reenacted});
       };
       table.rows.push_back({escape_markdown(one.what), side(one.a), side(one.b)});
     }
@@ -72,7 +87,7 @@ void write_diff(ReportWriter& out, const Diff& diff, const std::string& baseline
         {escape_markdown(metric.kind + "." + metric.metric), escape_markdown(metric.key),
          escape_markdown(metric.a), escape_markdown(metric.b),
          metric.difference == metric.difference ? number_text(metric.difference) : "–",
-         judged ? number_text(metric.floor) : "–", std::string(to_string(metric.verdict))});
+         judged ? number_text(metric.floor) : "–", verdict_word(metric.verdict, language)});
   }
   if (!table.rows.empty()) out.add(to_markdown(table) + "\n");
   if (differing > kWorstFigures) {
@@ -90,10 +105,32 @@ Result<> write_gates(ReportWriter& out, Language language) {
   TRY_ASSIGN(const auto gates, stored_gates(out.store(), out.run().id));
   if (gates.empty()) return {};
   out.heading(2, text(Label::gates));
+  // Words that the comparison of arms has for a measured value and its limit, where there is one.
+  std::string measured = "measured", limit = "limit_value";
+  const auto translate = [&](std::string& column, Label id) {
+    column = "replace(" + column + ", " + quoted_text(label(id, Language::en)) + ", " +
+             quoted_text(label(id, Language::es)) + ")";
+  };
+  const std::string across = label(Label::limit_across, Language::en);
+  for (const GateOutcome& gate : gates) {
+    if (language != Language::es) break;
+    if (gate.measured == label(Label::measured_disjoint, Language::en) && measured == "measured")
+      translate(measured, Label::measured_disjoint);
+    if (gate.limit.starts_with(across) && limit == "limit_value")
+      translate(limit, Label::limit_across);
+  }
+  const bool within = std::any_of(gates.begin(), gates.end(), [](const GateOutcome& gate) {
+    return gate.limit == label(Label::limit_distinct, Language::en);
+  });
+  if (within && language == Language::es) {
+    limit = "CASE limit_value WHEN 'distinct' THEN " +
+            quoted_text(label(Label::limit_distinct, Language::es)) + " ELSE " + limit + " END";
+  }
   TRY(out.table({{text(Label::gate), "id", Align::left},
-                 {text(Label::status), "status", Align::left},
-                 {text(Label::measured), "measured", Align::right},
-                 {text(Label::limit), "limit_value", Align::left},
+                 word_column(text(Label::status), "status", language,
+                             {Label::gate_pass, Label::gate_fail, Label::gate_not_measured}),
+                 {text(Label::measured), measured, Align::right},
+                 {text(Label::limit), limit, Align::left},
                  {text(Label::where), "worst", Align::left},
                  {text(Label::records), "row_count", Align::right}},
                 " FROM gates ORDER BY position"));

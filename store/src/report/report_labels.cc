@@ -46,4 +46,10 @@ std::string label(Label id, Language language, std::initializer_list<std::string
   return en == es ? en : es + " / " + en;
 }
 
+std::string word(std::string_view stored, Language language, std::initializer_list<Label> words) {
+  for (const Label id : words)
+    if (label_table()[static_cast<size_t>(id)].en == stored) return label(id, language);
+  return std::string(stored);
+}
+
 }  // namespace greta::store

@@ -27,4 +27,7 @@ const std::vector<LabelText>& label_table();
 std::string label(Label id, Language language,
                   std::initializer_list<std::string_view> arguments = {});
 
+// One of these words in the language of the report; any other text as it is.
+std::string word(std::string_view stored, Language language, std::initializer_list<Label> words);
+
 }  // namespace greta::store

@@ -116,7 +116,9 @@ Result<> Sections::failed_cells() {
   if (failed.rows.empty()) return {};
   out_.heading(3, text(Label::failed_heading));
   TRY(out_.table({key(Label::variant, "variant"), key(Label::prompt, "prompt"),
-                  key(Label::repeat, "repeat", Align::right), key(Label::status, "status"),
+                  key(Label::repeat, "repeat", Align::right),
+                  word_column(text(Label::status), "status", language_,
+                              {Label::cell_failed, Label::cell_timeout, Label::cell_killed}),
                   key(Label::reason, "reason")},
                  " FROM cells WHERE status <> 'ok' ORDER BY variant, prompt, repeat"));
   return {};
@@ -298,7 +300,7 @@ Result<> Sections::other_figures() {
   if (out_.run().provenance != "recorded") {
     out_.heading(4, text(Label::other_kinds));
     TRY(out_.table({key(Label::kind, "kind"), key(Label::records, "count(*)", Align::right)},
-                   " FROM records GROUP BY kind ORDER BY kind"));
+                   " FROM records WHERE is_result GROUP BY kind ORDER BY kind"));
     return {};
   }
   out_.heading(4, text(Label::other_heading));
@@ -325,8 +327,12 @@ Result<> write_results(ReportWriter& out, Language language) {
 Result<> write_methodology(ReportWriter& out, Language language) {
   const auto text = [&](Label id) { return label(id, language); };
   TRY(out.table({{text(Label::run), "run", Align::left},
-                 {text(Label::status), "status", Align::left},
-                 {text(Label::provenance), "provenance", Align::left},
+                 word_column(text(Label::status), "status", language,
+                             {Label::status_running, Label::status_complete, Label::status_failed,
+                              Label::status_interrupted}),
+                 word_column(text(Label::provenance), "provenance", language,
+                             {Label::provenance_executed, Label::provenance_recorded,
+                              Label::provenance_reenacted}),
                  {text(Label::started), "started_at", Align::left},
                  {text(Label::ended), "ended_at", Align::left},
                  {"Commit", "\"commit\"", Align::left}},
@@ -352,7 +358,8 @@ Result<> write_methodology(ReportWriter& out, Language language) {
   TRY(out.table({{"Bundle", "b.bundle", Align::left},
                  {text(Label::variant), "b.variant", Align::left},
                  {text(Label::repeat), "b.repeat", Align::right},
-                 {text(Label::status), "b.status", Align::left},
+                 word_column(text(Label::status), "b.status", language,
+                             {Label::cell_failed, Label::cell_timeout, Label::cell_killed}),
                  {text(Label::files), "count(f.name)", Align::right},
                  {text(Label::bytes), "sum(f.bytes)", Align::right}},
                 " FROM bundles b LEFT JOIN files f ON f.bundle = b.bundle GROUP BY b.bundle"

@@ -154,6 +154,51 @@ TEST_F(Reports, EveryTableIsItsQuery) {
   const int64_t run = add_milestone();
   check_tables(write(run, Language::en), run, 12);
   check_tables(write(run, Language::both), run, 18);
+  check_tables(write(run, Language::es), run, 12);
+}
+
+TEST_F(Reports, InSpanishSayWordsInSpanish) {
+  TestRun base = clean_run(), run = clean_run();
+  base.milestone = "T0";
+  base.environment["injected"] = "";
+  run.environment["injected"] = "kv_layer_base";
+  run.provenance = "reenacted";
+  run.baseline = {"T0"};
+  run.attempts = {clean_attempt({{kKernelAxis, "manual"}}),
+                  clean_attempt({{kKernelAxis, "fused"}})};
+  for (Json& record : run.attempts[1].records["attn_decode_verify"])
+    record["kernel_hash"] = "00000000000000bb";
+  run.attempts[0].flags = {{{"name", "GRETA_E"}, {"value", ""}, {"source", "env"}, {"read", true}}};
+  add(base);
+  const int64_t id = add(run);
+  Gate arms, within, wrong;
+  arms.id = "arms";
+  arms.form = within.form = Gate::Form::distinct;
+  arms.kind = "attn_decode_verify";
+  arms.field = "kernel_hash";
+  arms.across = {kKernelAxis};
+  within.id = "within";
+  within.fields = {"attn_decode_verify.kernel_hash", "attn_decode_verify.attn_out_hash"};
+  wrong.id = "wrong";
+  wrong.kind = "readout";
+  wrong.field = "gap";
+  ASSERT_TRUE(evaluate_gates(store(), name_, {arms, within, wrong}));
+  const std::string text = write(id, Language::es);
+  check_tables(text, id, 10);
+  for (const std::string words :
+       {"| completa | recreada |", "| arms | se cumple | disjunto | distinto entre GRETA_FORCE",
+        "| within | se cumple |", "| distinto |", "| wrong | no se cumple |",
+        "| provenance | ejecutada | recreada |", "| injected | ninguno | kv_layer_base |",
+        "(vacío)"}) {
+    EXPECT_NE(text.find(words), std::string::npos) << words << "\n" << text;
+  }
+}
+
+TEST_F(Reports, InSpanishSayThatNothingIsSuspicious) {
+  const int64_t id = add(clean_run());
+  EXPECT_NE(
+      write(id, Language::es).find("Ninguna comprobación de resultados sospechosos encontró nada."),
+      std::string::npos);
 }
 
 TEST_F(Reports, DataCannotBreakATable) {
@@ -235,7 +280,7 @@ TEST_F(Reports, HoldNoLabelOfTheOtherLanguage) {
     for (const auto& [lines, pattern] : {std::pair{&lines_es, &en}, std::pair{&lines_en, &es}}) {
       for (std::string line : *lines) {
         // Queries and code are the same in every language.
-        line = std::regex_replace(line, std::regex("`[^`]*`"), "");
+        line = std::regex_replace(line, std::regex("`[^`]*`|@recorded"), "");
         EXPECT_FALSE(std::regex_search(line, *pattern)) << one.id << ": " << line;
       }
     }

@@ -1,5 +1,7 @@
 #include "report/report_writer.h"
 
+#include "db/sqlite.h"
+
 namespace greta::store {
 
 void ReportWriter::blank_line() {
@@ -57,6 +59,17 @@ Result<bool> ReportWriter::table(const std::vector<ReportColumn>& columns, const
 
 ReportColumn field_column(const std::string& name, Align align) {
   return ReportColumn{name, sql_name(name), align};
+}
+
+ReportColumn word_column(const std::string& header, const std::string& sql, Language language,
+                         std::initializer_list<Label> words) {
+  if (language != Language::es) return ReportColumn{header, sql, Align::left};
+  std::string translated = "CASE " + sql;
+  for (const Label id : words) {
+    translated += " WHEN " + quoted_text(label(id, Language::en)) + " THEN " +
+                  quoted_text(label(id, Language::es));
+  }
+  return ReportColumn{header, translated + " ELSE " + sql + " END", Align::left};
 }
 
 ReportColumn truth_column(const std::string& header, const std::string& sql) {

@@ -44,6 +44,9 @@ class ReportWriter {
 
 // `name AS "header"`-free column whose header is the field's own name.
 ReportColumn field_column(const std::string& name, Align align = Align::right);
+// A column of words, which a report in Spanish alone translates in the query itself.
+ReportColumn word_column(const std::string& header, const std::string& sql, Language language,
+                         std::initializer_list<Label> words);
 // A boolean as true or false.
 ReportColumn truth_column(const std::string& header, const std::string& sql);
 
