@@ -5,28 +5,42 @@
 namespace greta::store {
 namespace {
 
+// What is wrong with the file, whatever statement met it first; "" when it is the statement.
+std::string file_trouble(int code) {
+  switch (code & 0xff) {
+    case SQLITE_NOTADB:
+      return "is not a database, so no greta store";
+    case SQLITE_READONLY:
+      return "is read-only: nothing can be written to it";
+    case SQLITE_CANTOPEN:
+      return "the store cannot be opened";
+    case SQLITE_PERM:
+      return "no permission to open the store";
+    case SQLITE_FULL:
+      return "the disk is full";
+    case SQLITE_IOERR:
+      return "cannot be read or written";
+    case SQLITE_CORRUPT:
+      return "the store is damaged";
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return "another process has held the store for " + std::to_string(kBusyTimeoutMs / 1000) +
+             " s";
+    default:
+      return "";
+  }
+}
+
 Error sqlite_error(sqlite3* db, std::string_view what) {
   const int code = sqlite3_extended_errcode(db);
   Error error{.message = std::string(what) + ": " + sqlite3_errmsg(db)};
-  switch (code & 0xff) {
-    case SQLITE_BUSY:
-    case SQLITE_LOCKED:
-      error.message += " (another process has held the store for " +
-                       std::to_string(kBusyTimeoutMs / 1000) + " s)";
-      [[fallthrough]];
-    case SQLITE_FULL:
-    case SQLITE_IOERR:
-    case SQLITE_CANTOPEN:
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-    case SQLITE_READONLY:
-    case SQLITE_NOMEM:
-    case SQLITE_PERM:
-      error.exit_code = static_cast<int>(Exit::infrastructure);
-      break;
-    default:
-      break;
+  if (const std::string trouble = file_trouble(code); !trouble.empty()) {
+    const bool said = (code & 0xff) == SQLITE_NOTADB || (code & 0xff) == SQLITE_READONLY;
+    error.message = said ? trouble : trouble + " (" + sqlite3_errmsg(db) + ")";
+    if (const char* name = sqlite3_db_filename(db, "main"); name != nullptr) error.file = name;
   }
+  if (!file_trouble(code).empty() || (code & 0xff) == SQLITE_NOMEM)
+    error.exit_code = static_cast<int>(Exit::infrastructure);
   return error;
 }
 

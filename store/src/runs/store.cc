@@ -53,8 +53,15 @@ Result<> switch_to_wal(Database& db) {
   }
 }
 
+Result<> must_be_no_folder(const std::filesystem::path& file) {
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(file, ignored)) return {};
+  return fail(Exit::infrastructure, "is a folder; the store is a file, such as store.sqlite in it");
+}
+
 Result<Database> open_database(const std::filesystem::path& file, Access access) {
   namespace fs = std::filesystem;
+  TRY(must_be_no_folder(file));
   if (access == Access::read_only) return open_reading(file);
   if (file.has_parent_path()) {
     std::error_code error;

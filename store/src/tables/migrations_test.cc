@@ -94,6 +94,37 @@ TEST_F(Migrations, NoDatabaseAtAll) {
   EXPECT_NE(open_error(root_ / "empty", Access::read_only).find("empty file"), std::string::npos);
 }
 
+// Said of the file, without the statement that met the trouble.
+TEST_F(Migrations, TroubleWithTheFileIsSaidInWords) {
+  store();
+  close_store();
+  write(root_ / "text", std::string(4096, 'x'));
+  for (const Access access : {Access::read_only, Access::read_write}) {
+    for (const auto& [file, words] :
+         {std::pair{root_ / "text", "text: is not a database, so no greta store"},
+          std::pair{root_, ": is a folder; the store is a file"}}) {
+      const auto opened = Store::open(file, access);
+      ASSERT_FALSE(opened);
+      EXPECT_NE(opened.error().str().find(words), std::string::npos) << opened.error().str();
+      EXPECT_EQ(opened.error().str().find("SELECT"), std::string::npos) << opened.error().str();
+      EXPECT_EQ(opened.error().exit_code, static_cast<int>(Exit::infrastructure));
+    }
+  }
+  auto db = Database::open(store_file(), Database::Mode::read_only);
+  ASSERT_TRUE(db);
+  auto add = db->prepare("INSERT INTO meta (key, value) VALUES ('a', 'b')");
+  ASSERT_TRUE(add);
+  for (const Result<>& written :
+       {add->run(), db->execute("INSERT INTO meta (key, value) VALUES ('a', 'b')")}) {
+    ASSERT_FALSE(written);
+    EXPECT_EQ(written.error().str(),
+              store_file().string() + ": is read-only: nothing can be written to it");
+    EXPECT_EQ(written.error().exit_code, static_cast<int>(Exit::infrastructure));
+  }
+  // What is wrong with a statement is still said with it.
+  EXPECT_NE(db->execute("SELEC 1").error().str().find("SELEC 1: near"), std::string::npos);
+}
+
 TEST_F(Migrations, ANewerStoreIsRefused) {
   store();
   close_store();
