@@ -102,6 +102,10 @@ std::vector<std::string> KindScope::place_columns() const {
 
 Result<> KindScope::check_field(const std::string& field) const {
   if (kind.find(field) != nullptr) return {};
+  if (auto named = select("SELECT " + sql_name(field) + from() + " LIMIT 0");
+      !named && named.error().message.find("in `extra`") != std::string::npos) {
+    return fail(Exit::usage, named.error().message + " in a gate with `sql`");
+  }
   return fail(Exit::usage, "the records of " + kind.name + " have no field `" + printable(field) +
                                "`" + did_you_mean(field, kind.field_names()));
 }

@@ -233,6 +233,20 @@ TEST_F(Gates, UnknownNamesAreErrorsThatNameTheNearest) {
   }
 }
 
+TEST_F(Gates, AFieldBeyondTheColumnsOfItsKindIsPointedAt) {
+  TestRun run = clean_run();
+  Json wide = {{"request", "p1"}};
+  for (int i = 0; i < 450; ++i) wide["f" + std::to_string(i)] = i;
+  run.attempts[0].records["wide"] = {wide};
+  const GateOutcome outcome = judge(run, metric("wide.f449", "le", 500));
+  EXPECT_EQ(outcome.status, GateStatus::error);
+  EXPECT_NE(outcome.message.find("json_extract(extra, '$.\"f449\"') in a gate with `sql`"),
+            std::string::npos)
+      << outcome.message;
+  EXPECT_EQ(judge(run, sql("SELECT json_extract(extra, '$.\"f449\"') <= 500 FROM wide")).status,
+            GateStatus::pass);
+}
+
 TEST_F(Gates, AllNeedsTrueEverywhere) {
   TestRun run = clean_run();
   EXPECT_EQ(judge(run, all_true("attn_decode_verify", "kv_invariant_ok")).status, GateStatus::pass);

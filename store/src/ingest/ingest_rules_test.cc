@@ -143,6 +143,13 @@ TEST_F(IngestLimits, WideKindsKeepTheRestInExtra) {
   EXPECT_EQ(ask("SELECT json_extract(extra, '$.g') FROM wide WHERE f0 = 1"), "NaN");
   EXPECT_EQ(ask("SELECT count(*) FROM fields WHERE kind = 'wide'"),
             std::to_string(kMaxColumns + 1));
+  // Who asks for one by its name is told where it is; a name that nothing has is still unknown.
+  EXPECT_NE(ask("SELECT f449 FROM wide")
+                .find("keeps this one in `extra`: json_extract(extra, '$.\"f449\"')"),
+            std::string::npos)
+      << ask("SELECT f449 FROM wide");
+  EXPECT_EQ(ask("SELECT json_extract(extra, '$.\"f449\"') FROM wide WHERE f0 = 0"), "449");
+  EXPECT_EQ(ask("SELECT f4499 FROM wide").find("extra"), std::string::npos);
 }
 
 TEST_F(IngestLimits, ADescriptionMayBeWiderThanATable) {

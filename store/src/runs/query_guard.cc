@@ -121,6 +121,21 @@ std::string suggestion(Database& db, std::string_view message, std::string_view 
                         first_column(db, "SELECT DISTINCT name FROM pragma_function_list"));
   std::string column = after("no such column: ");
   if (column.empty()) return {};
+  // A kind with very many fields keeps the later ones together.
+  const std::string path = quoted_text("$." + quoted_name(column));
+  for (const std::string& view :
+       first_column(db,
+                    "SELECT k.view_name FROM kind k JOIN field f ON f.kind = k.id"
+                    " WHERE f.column_name = 'extra' AND f.name = ''")) {
+    if (sql.find(view) == std::string_view::npos) continue;
+    const auto found = first_column(db, "SELECT 1 FROM (SELECT extra FROM " + quoted_name(view) +
+                                            " WHERE extra IS NOT NULL LIMIT 100)"
+                                            " WHERE json_type(extra, " +
+                                            path + ") IS NOT NULL LIMIT 1");
+    if (found.empty()) continue;
+    return ": `" + view + "` has more fields than columns, and keeps this one in `extra`: " +
+           "json_extract(extra, " + path + ")";
+  }
   // Those of the views that the SQL names come first.
   std::vector<std::string> near, all;
   for (const std::string& view :
