@@ -444,6 +444,8 @@ GateOutcome measure_gate(const GateInput& input, const Gate& gate) {
     outcome->message = "no cell ended ok, so nothing was measured (" + outcome->message + ")";
   } else if (judged && any_failed && gate.form == Gate::Form::sql) {
     outcome->message += "; " + cells->failed_text() + " and give no records";
+  } else if (!judged && any_failed && outcome->rows == 0) {
+    outcome->message += "; " + cells->failed_text();
   }
   return *outcome;
 }

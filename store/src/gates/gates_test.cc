@@ -388,6 +388,9 @@ TEST_F(Gates, ARunWithoutAnOkCellPassesNothing) {
       const GateOutcome outcome = judge(one, gate);
       EXPECT_EQ(outcome.status, GateStatus::not_measured)
           << gate.kind << gate.sql << ": " << outcome.message;
+      EXPECT_TRUE(outcome.message.find("no cell ended ok") != std::string::npos ||
+                  outcome.message.find("2 of 2 cells did not end ok") != std::string::npos)
+          << outcome.message;
     }
   }
   const GateOutcome unknown = judge(run, metric("readout2.x", "le", 1));
