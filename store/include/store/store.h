@@ -88,8 +88,9 @@ struct Selection {
 
 class Store {
  public:
-  // read_write creates the file and its folder, and migrates an older file (one transaction a
-  // migration). Errors: a file that is no greta store, a newer store, no permission.
+  // read_write creates the file and its folder. An older file is migrated (one transaction a
+  // migration), for read_only as well where it can be written. Errors: a file that is no greta
+  // store, a newer store, no permission.
   static Result<Store> open(const std::filesystem::path& file, Access access);
   // A store without a file, which knows the built-in record kinds and holds nothing: for checking
   // queries. What is written to it is not seen by `query`.

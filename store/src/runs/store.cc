@@ -53,6 +53,12 @@ Result<> switch_to_wal(Database& db) {
   }
 }
 
+bool is_older_store(const std::filesystem::path& file) {
+  auto db = Database::open(file, Database::Mode::read_only);
+  if (!db || db->integer("PRAGMA application_id").value_or(0) != kApplicationId) return false;
+  return db->integer("PRAGMA user_version").value_or(newest_version()) < newest_version();
+}
+
 Result<> must_be_no_folder(const std::filesystem::path& file) {
   std::error_code ignored;
   if (!std::filesystem::is_directory(file, ignored)) return {};
@@ -62,7 +68,13 @@ Result<> must_be_no_folder(const std::filesystem::path& file) {
 Result<Database> open_database(const std::filesystem::path& file, Access access) {
   namespace fs = std::filesystem;
   TRY(must_be_no_folder(file));
-  if (access == Access::read_only) return open_reading(file);
+  if (access == Access::read_only) {
+    auto reading = open_reading(file);
+    // An older store is brought up where it can be written, whoever asks first.
+    if (reading || !is_older_store(file) || !open_database(file, Access::read_write))
+      return reading;
+    return open_reading(file);
+  }
   if (file.has_parent_path()) {
     std::error_code error;
     fs::create_directories(file.parent_path(), error);

@@ -88,8 +88,9 @@ Result<> check_version(Database& db) {
   TRY_ASSIGN(const int64_t version, version_of(db));
   if (version == newest_version()) return {};
   if (version == 0) return fail(Exit::usage, "is an empty file, no greta store");
-  return fail(Exit::usage, "was written by an older greta (store version " +
-                               std::to_string(version) + "): `greta list` brings it up");
+  return fail(Exit::usage,
+              "was written by an older greta (store version " + std::to_string(version) +
+                  ") and cannot be written: a greta that may write to it brings it up");
 }
 
 }  // namespace greta::store

@@ -54,6 +54,10 @@ TEST_F(Migrations, VersionOneLearnsWhatIsAResult) {
     const auto undone = db->execute(undo);
     ASSERT_TRUE(undone) << undone.error().str();
   }
+  {
+    const auto reading = Store::open(store_file(), Access::read_only);  // who comes first does it
+    ASSERT_TRUE(reading) << reading.error().str();
+  }
   EXPECT_EQ(ask(seen), "1|p1|T1\n2|∅|T1");
   EXPECT_EQ(ask("SELECT x FROM mine"), "1");  // a person's own view stays
   EXPECT_EQ(ask("SELECT r.name, sum(m.is_result), count(*) FROM member m JOIN run r ON r.id = m.run"
