@@ -6,6 +6,7 @@
 
 #include "build/source.h"
 #include "container/image.h"
+#include "contract/schema.h"
 #include "store/store.h"
 #include "system/environment.h"
 #include "system/files.h"
@@ -263,10 +264,16 @@ Result<> describe(const Executor& executor, const Machine& machine, const Device
   engine.describe_json = *text;
   const Json json = Json::parse(engine.describe_json, nullptr, false);
   if (!json.is_object()) return {};
-  if (const auto version = json.find("contract_version");
-      version != json.end() && version->is_number_integer()) {
-    engine.contract_version = version->get<int>();
+  const auto version = json.find("contract_version");
+  const int understood = builtin_schema().version;
+  if (version == json.end() || *version != understood) {
+    return fail(Exit::usage, "`" + engine.binary.filename().string() +
+                                 " describe --json` says `contract_version` " +
+                                 (version == json.end() ? "nothing" : version->dump()) +
+                                 "; this greta knows " + std::to_string(understood) +
+                                 " (engine/ENGINE.md)");
   }
+  engine.contract_version = understood;
   return {};
 }
 

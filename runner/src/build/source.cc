@@ -71,9 +71,28 @@ bool is_url(const std::string& repo) {
 const char* const kEnginePaths[] = {
     "CMakeLists.txt", "CMakePresets.json", "ci/cmake", "ci/build-engine", "engine", "kernels"};
 
+// What this greta writes while it runs, where its store lies within the sources.
+std::vector<std::string> files_of_store(const fs::path& top, const Layout& layout) {
+  std::error_code error;
+  const fs::path real_top = fs::weakly_canonical(top, error);
+  std::vector<std::string> out;
+  for (const auto& [path, end] :
+       {std::pair{layout.store, ""}, std::pair{fs::path(layout.store.string() + "-wal"), ""},
+        std::pair{fs::path(layout.store.string() + "-shm"), ""},
+        std::pair{fs::path(layout.store.string() + "-journal"), ""}, std::pair{layout.home, "/"}}) {
+    const fs::path relative = path.lexically_relative(real_top);
+    if (!relative.empty() && relative != "." && *relative.begin() != "..")
+      out.push_back(relative.string() + end);
+  }
+  return out;
+}
+
 // Files of a greta tree that no build of greta-infer reads: a changed test must not ask for a new
 // engine.
 bool plays_no_part(const Source& source, const std::string& name) {
+  for (const auto& own : source.not_source) {
+    if (name == own || (own.ends_with('/') && name.starts_with(own))) return true;
+  }
   if (source.paths.empty()) return false;  // another engine's repository: nothing is known of it
   const auto ends_with = [&](std::string_view end) {
     return name.size() >= end.size() &&
@@ -305,6 +324,7 @@ Result<Source> resolve_source(const EngineSpec& engine, const fs::path& root, co
                                   "` has no meaning there; give `engine: {binary: PATH}` instead");
     }
   }
+  if (!is_url(engine.repo)) source.not_source = files_of_store(source.top, layout);
   const std::string name = source.worktree ? "HEAD" : engine.commit;
   const auto commit =
       git(source.top, {"rev-parse", "--verify", "--quiet", "--end-of-options", name + "^{commit}"},

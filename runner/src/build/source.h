@@ -22,6 +22,8 @@ struct Source {
   std::string tree;                // SHA-256 of `listing`
   std::string listing;             // "mode blob-id\tpath" a line, sorted: what `tree` covers
   std::vector<std::string> paths;  // what of the repository belongs to the engine; empty: all
+  // Files, and folders with a '/' at their end, that greta itself writes there: no source.
+  std::vector<std::string> not_source;
 };
 
 // In a greta source tree only what the engine is built from counts, so that a changed README

@@ -88,6 +88,25 @@ TEST_F(SourceTest, TheWorkingTreeIsTakenAsItIsWithoutIgnoredFiles) {
   EXPECT_FALSE(fs::exists(pinned / "new.c"));
 }
 
+TEST_F(SourceTest, AStoreWithinTheSourcesIsNoSource) {
+  const auto before = resolve("worktree");
+  for (const char* store : {"repo/.greta/store.sqlite", "repo/h.sqlite"}) {
+    layout_ = make_layout(folder_ / store).value();
+    folder_.write(store, "history");
+    folder_.write(std::string(store) + "-wal", "history");
+    ASSERT_TRUE(write_file(layout_.logs() / "build.log", "text"));
+    const auto after = resolve("worktree");
+    ASSERT_TRUE(after) << after.error().str();
+    EXPECT_EQ(after->tree, before->tree) << store << ": each run would ask for a new engine";
+    EXPECT_FALSE(after->dirty) << store;
+    const auto head = resolve("HEAD");
+    EXPECT_TRUE(head) << store << ": " << head.error().str();
+    std::filesystem::remove_all(layout_.home);
+    for (const char* end : {"", "-wal"})
+      std::filesystem::remove(folder_ / (std::string(store) + end));
+  }
+}
+
 TEST_F(SourceTest, HeadOverADirtyTreeNamesTheFiles) {
   folder_.write("repo/main.c", "int changed;\n");
   folder_.write("repo/new.c", "int x;\n");

@@ -84,7 +84,7 @@ int run_greta(int argc, char** argv) {
                  "the history; default: $GRETA_STORE, else .greta/store.sqlite found upwards");
   app.add_flag("--json", context.json, "data as JSON on stdout (talk stays on stderr)");
   bool quiet = false, verbose = false;
-  app.add_flag("-q,--quiet", quiet, "errors only");
+  app.add_flag("-q,--quiet", quiet, "no progress: results and errors only");
   app.add_flag("-v,--verbose", verbose, "say more");
   app.require_subcommand(1);
   app.footer(

@@ -164,11 +164,5 @@ TEST_F(Program, JsonIsOneObjectALineAndTheStoreMayBeNamedAnywhere) {
   EXPECT_TRUE(fs::exists(folder_ / "x.sqlite.files/bundles"));
 }
 
-TEST_F(Program, HelpStartsFast) {
-  double best_s = 1;
-  for (int i = 0; i < 5; ++i) best_s = std::min(best_s, greta({"--help"}).wall_s);
-  EXPECT_LT(best_s, 0.05) << "a slow machine may need twice the goal of 20 ms, not more";
-}
-
 }  // namespace
 }  // namespace greta::runner

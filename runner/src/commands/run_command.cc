@@ -18,6 +18,12 @@ void run_all(Context& context, const RunOptions& options) {
                      .json = context.json,
                      .verbosity = context.verbosity});
   Cancel& cancel = process_cancel();
+  // A mistake in the last spec is said before the first one takes its hour.
+  for (const auto& spec : options.specs) {
+    LoadOptions load;
+    load.vars = options.vars;
+    if (const auto loaded = load_spec(spec, load); !loaded) return context.fail(loaded.error());
+  }
   for (const auto& spec : options.specs) {
     const auto code = run_spec(context, options, spec, progress, cancel);
     if (cancel.requested()) {

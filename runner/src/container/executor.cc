@@ -39,6 +39,7 @@ Result<Finished> run_on_host(const Job& job, const Cancel& cancel) {
   command.stdout_file = job.stdout_file;
   command.stderr_file = job.stderr_file;
   command.merge_streams = job.merge_streams;
+  command.most_log_bytes = job.log_bytes;
   command.timeout_s = job.timeout_s;
   command.most_file_bytes = job.file_bytes;
   command.watch = job.watch;
@@ -96,6 +97,7 @@ Result<Finished> run_in_container(const Executor& executor, const Job& job, cons
   command.stdout_file = job.stdout_file;
   command.stderr_file = job.stderr_file;
   command.merge_streams = job.merge_streams;
+  command.most_log_bytes = job.log_bytes;
   command.timeout_s = job.timeout_s;
   command.watch = job.watch;
   auto finished = run_command(command, cancel);

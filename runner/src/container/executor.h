@@ -42,6 +42,7 @@ struct Job {
   bool merge_streams = false;
   double timeout_s = 0;
   int64_t memory_bytes = 0, pids = 0, file_bytes = 0;
+  int64_t log_bytes = int64_t{64} << 20;  // kept of each stream
   int64_t tmp_bytes = int64_t{1} << 30;
   Devices devices;
   std::function<std::optional<std::string>()> watch;

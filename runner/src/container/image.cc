@@ -127,11 +127,27 @@ Result<std::string> packages_of(const Executor& executor, const Image& image, co
   return text;
 }
 
+// A repository name has lower-case letters, digits and single separators.
+std::string repository_name(const std::string& folder) {
+  std::string out;
+  for (const char c : folder) {
+    const char low = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    const bool plain = (low >= 'a' && low <= 'z') || (low >= '0' && low <= '9');
+    if (plain) {
+      out += low;
+    } else if (!out.empty() && out.back() != '-') {
+      out += '-';
+    }
+  }
+  while (!out.empty() && out.back() == '-') out.pop_back();
+  return out.empty() ? "image" : out;
+}
+
 Result<Image> from_folder(const fs::path& folder, const Executor& executor, const Layout& layout,
                           Progress& progress, const Cancel& cancel) {
   Image image;
   TRY_ASSIGN(image.recipe, folder_hash(folder));
-  const std::string name = folder.filename().string();
+  const std::string name = repository_name(folder.filename().string());
   const std::string lock_name = "image-" + store::sha256_hex(folder.string()).substr(0, 16);
   TRY_ASSIGN(const auto lock, FileLock::acquire(layout.locks() / lock_name, cancel, [&] {
                progress.say("waiting for another greta that makes the image " + name);
@@ -158,8 +174,8 @@ Result<Image> from_folder(const fs::path& folder, const Executor& executor, cons
   return image;
 }
 
-Result<Image> from_name(const EngineSpec& engine, const Executor& executor, Progress& progress,
-                        const Cancel& cancel) {
+Result<Image> from_name(const EngineSpec& engine, const fs::path& folder, const Executor& executor,
+                        Progress& progress, const Cancel& cancel) {
   Image image;
   image.reference = image.recipe = engine.image;
   TRY_ASSIGN(image.id, image_id(executor, engine.image, cancel));
@@ -171,8 +187,8 @@ Result<Image> from_name(const EngineSpec& engine, const Executor& executor, Prog
   if (engine.image.find("@sha256:") == std::string::npos) {
     return at(engine.place,
               "engine.image: `" + engine.image +
-                  "` is neither a folder with a Dockerfile nor an image that " +
-                  to_string(executor.kind) +
+                  "` is neither a folder with a Dockerfile (looked at " + folder.string() +
+                  ") nor an image that " + to_string(executor.kind) +
                   " has here; only `name@sha256:…` is pulled, since a tag may change");
   }
   auto step = progress.begin("pulling " + engine.image);
@@ -227,7 +243,7 @@ Result<Image> resolve_image(const EngineSpec& engine, const fs::path& root,
     }
     TRY_ASSIGN(image, from_folder(folder, executor, layout, progress, cancel));
   } else {
-    TRY_ASSIGN(image, from_name(engine, executor, progress, cancel));
+    TRY_ASSIGN(image, from_name(engine, folder, executor, progress, cancel));
   }
   TRY_ASSIGN(const std::string packages, packages_of(executor, image, layout, cancel));
   if (!packages.empty()) image.packages_sha256 = store::sha256_hex(packages);

@@ -34,31 +34,40 @@ int64_t bytes_below(const fs::path& folder) {
   return total;
 }
 
-// What an engine may write is limited, and the disk is never filled to the last byte.
+// What an engine may write, to files and streams together, is limited, and the disk is never filled
+// to the last byte.
 class DiskWatch {
  public:
-  DiskWatch(fs::path out, int64_t most_bytes) : out_(std::move(out)), most_bytes_(most_bytes) {}
+  DiskWatch(fs::path bundle, int64_t most_bytes)
+      : bundle_(std::move(bundle)), most_bytes_(most_bytes) {}
 
   std::optional<std::string> operator()() {
     const auto now = std::chrono::steady_clock::now();
     if (std::chrono::duration<double>(now - asked_at_).count() < kWatchEvery_s) return std::nullopt;
     asked_at_ = now;
-    return check();
+    if (auto reason = check_output()) return reason;
+    return check_disk();
   }
 
-  std::optional<std::string> check() const {
-    if (bytes_below(out_) >= most_bytes_) {
-      return "output limit: wrote " + human_bytes(static_cast<double>(most_bytes_)) + " or more";
+  std::optional<std::string> check_output() const {
+    int64_t bytes = bytes_below(bundle_ / "out");
+    for (const char* log : {"stdout.log", "stderr.log"}) {
+      std::error_code error;
+      const auto size = fs::file_size(bundle_ / log, error);
+      if (!error) bytes += static_cast<int64_t>(size);
     }
-    if (free_bytes(out_) < kLeastFreeBytes) {
-      return "disk full: less than " + human_bytes(static_cast<double>(kLeastFreeBytes)) +
-             " left at " + out_.string();
-    }
-    return std::nullopt;
+    if (bytes < most_bytes_) return std::nullopt;
+    return "output limit: wrote " + human_bytes(static_cast<double>(most_bytes_)) + " or more";
+  }
+
+  std::optional<std::string> check_disk() const {
+    if (free_bytes(bundle_) >= kLeastFreeBytes) return std::nullopt;
+    return "disk full: less than " + human_bytes(static_cast<double>(kLeastFreeBytes)) +
+           " left at " + bundle_.string();
   }
 
  private:
-  fs::path out_;
+  fs::path bundle_;
   int64_t most_bytes_;
   std::chrono::steady_clock::time_point asked_at_;
 };
@@ -79,7 +88,7 @@ class Runner {
   Result<Attempt> run(const Cancel& cancel) {
     TRY(prepare());
     TRY_ASSIGN(Job job, make_job());
-    DiskWatch watch(bundle_ / "out", s_.spec.limits.output_bytes);
+    DiskWatch watch(bundle_, s_.spec.limits.output_bytes);
     job.watch = [&watch] { return watch(); };
     const auto started = std::chrono::system_clock::now();
     auto finished = run_job(s_.executor, job, cancel);
@@ -87,9 +96,12 @@ class Runner {
     manifest_.started_at = utc_time(started);
     manifest_.ended_at = utc_time(ended);
     if (!finished) return tl::unexpected(finished.error());
-    if (finished->stop == Stop::none && !finished->ok()) {
-      // A limit that was hit between two looks.
-      if (const auto reason = watch.check()) {
+    if (finished->stop == Stop::none) {
+      // A limit that was hit between two looks. An engine may take a write that was cut short for a
+      // success; what it left is not whole all the same.
+      auto reason = watch.check_output();
+      if (!reason && !finished->ok()) reason = watch.check_disk();
+      if (reason) {
         finished->stop = Stop::watch;
         finished->reason = *reason;
       }
@@ -105,6 +117,12 @@ class Runner {
  private:
   const Prompt& prompt(size_t cell) const { return s_.spec.prompts[s_.plan.cells[cell].prompt]; }
   bool contract_engine() const { return s_.spec.engine.adapter.file.empty(); }
+
+  bool stdout_has_records() const {
+    const auto& outputs = s_.spec.engine.adapter.outputs;
+    return std::any_of(outputs.begin(), outputs.end(),
+                       [](const auto& rule) { return rule.glob == "stdout"; });
+  }
 
   Result<> prepare() {
     TRY(make_folders(bundle_ / "out"));
@@ -170,6 +188,8 @@ class Runner {
     job.memory_bytes = s_.spec.limits.memory_bytes;
     job.pids = s_.spec.limits.pids;
     job.file_bytes = s_.spec.limits.output_bytes;
+    // Of a stream that holds records nothing may be dropped; a byte over the limit is seen.
+    if (stdout_has_records()) job.log_bytes = s_.spec.limits.output_bytes + 1;
     TRY_ASSIGN(job.devices, devices_for(variant_.decode.backend, s_.machine));
     manifest_.argv = job.argv;
     return job;

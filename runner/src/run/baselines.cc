@@ -5,6 +5,27 @@
 
 namespace greta::runner {
 
+Result<> check_baselines(store::Store& store, const Spec& spec) {
+  const auto root = find_history(spec.file.parent_path()).parent_path().parent_path();
+  for (const auto& baseline : spec.baseline) {
+    // Recorded figures come from files: what they lack now they will lack at the end. A milestone
+    // that runs may have its first run later.
+    if (!baseline.ends_with("@recorded")) continue;
+    const auto found = resolve_with_history(store, baseline, root);
+    if (found) continue;
+    Error error = found.error();
+    error.message = "`baseline: " + baseline + "`: " + error.message;
+    const auto place = spec.places.find("baseline");
+    if (place != spec.places.end()) {
+      error.file = place->second.file;
+      error.line = place->second.line;
+      error.column = place->second.column;
+    }
+    return tl::unexpected(error);
+  }
+  return {};
+}
+
 std::vector<BaselineLine> baseline_lines(store::Store& store, int64_t run, const Spec& spec) {
   // <root>/experiments/history
   const auto root = find_history(spec.file.parent_path()).parent_path().parent_path();

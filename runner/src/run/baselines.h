@@ -9,6 +9,10 @@
 
 namespace greta::runner {
 
+// Recorded baselines that neither the store nor experiments/history knows: an error with the place
+// in the spec. May import them.
+Result<> check_baselines(store::Store& store, const Spec& spec);
+
 struct BaselineLine {
   std::string baseline, verdict, reason;
   std::string text;  // "B3.20@recorded: not comparable: …"

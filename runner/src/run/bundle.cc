@@ -241,7 +241,7 @@ Result<Outputs> inspect_outputs(const fs::path& bundle, const Adapter& adapter) 
       TRY_ASSIGN(const std::string text, read_file(bundle / "stdout.log"));
       RecordsReader("stdout.log", outputs).read(text);
       outputs.files.push_back(std::move(file));
-    } else if (!rule.matched) {
+    } else if (!rule.matched && !rule.rule->optional) {
       outputs.problems.push_back("no output matches `" + rule.rule->glob + "`");
       outputs.only_torn_tails = false;
     }

@@ -217,6 +217,15 @@ class Run {
                      {"report", report}});
   }
 
+  std::set<std::string> injected() const {
+    std::set<std::string> faults;
+    for (const auto& variant : p_.plan.variants) {
+      const auto fault = variant.flags.find("GRETA_INJECT");
+      if (fault != variant.flags.end() && !fault->second.empty()) faults.insert(fault->second);
+    }
+    return faults;
+  }
+
   void print(const std::string& text) const {
     if (!context_.json) std::fputs(text.c_str(), stdout);
   }
@@ -224,6 +233,7 @@ class Run {
   Result<> conclude(const CellsDone& cells, const std::vector<store::GateOutcome>& gates,
                     int code) {
     print(name_ + ": " + cells_text(cells.rows, p_.wanted.size()));
+    for (const auto& fault : injected()) print("injected on purpose: " + fault + "\n");
     if (!gates.empty()) print("gates\n" + gates_text(gates));
     for (const auto& gate : gates) progress_.event(to_json(gate));
     TRY_ASSIGN(const int64_t id, store_.resolve(name_));
@@ -316,15 +326,16 @@ int exit_code_of(bool interrupted, bool all_cells_ok,
                        [&](const auto& gate) { return gate.status == status; });
   };
   if (interrupted) return static_cast<int>(Exit::interrupted);
+  // What did not run whole has no verdict: that comes before what the rest says.
+  if (!all_cells_ok) return static_cast<int>(Exit::infrastructure);
   if (any(store::GateStatus::error)) return static_cast<int>(Exit::usage);
   if (any(store::GateStatus::fail)) return static_cast<int>(Exit::diverged);
-  if (!all_cells_ok) return static_cast<int>(Exit::infrastructure);
   if (any(store::GateStatus::not_measured)) return static_cast<int>(Exit::not_measured);
   return 0;
 }
 
 int worse(int a, int b) {
-  const int order[] = {130, 2, 1, 4, 5, 3, 0};
+  const int order[] = {130, 2, 4, 1, 5, 3, 0};
   for (const int code : order) {
     if (a == code || b == code) return code;
   }
@@ -345,7 +356,9 @@ Result<int> run_spec(const Context& context, const RunOptions& options, const st
     std::fputs(text.c_str(), stdout);
     return 0;
   }
-  TRY_ASSIGN(const Layout layout, make_layout(context.find_store()));
+  const fs::path store_file = context.find_store();
+  if (!fs::exists(store_file)) progress.say("a new store: " + shown_path(store_file));
+  TRY_ASSIGN(const Layout layout, make_layout(store_file));
   TRY_ASSIGN(p.executor, choose_executor(options.executor, cancel));
   p.executor.label = layout.label;
   if (p.executor.isolated()) {
@@ -356,6 +369,7 @@ Result<int> run_spec(const Context& context, const RunOptions& options, const st
   TRY_ASSIGN(store::Store store, context.open_store(store::Access::read_write));
   TRY_ASSIGN(Recovered recovered, recover(store, layout, p.executor, cancel));
   say_recovered(recovered, progress);
+  TRY(check_baselines(store, p.spec));
   p.machine = inspect_machine();
   TRY(prepare_engine(p, layout, progress, cancel));
   TRY_ASSIGN(p.wanted, select_cells(p.spec, p.plan, options.only));

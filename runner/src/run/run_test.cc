@@ -69,6 +69,45 @@ TEST_F(Experiment, AForeignEngineEntersThroughItsAdapter) {
             "6|10.250000\n");
 }
 
+TEST_F(Experiment, TheOutputLimitCoversStreamsAndCutFiles) {
+  for (const char* mode : {"flood", "chop"}) {
+    const auto code =
+        run(spec("engine: {binary: " + engines() + "foreign.sh, adapter: " + engines() +
+                     "foreign.adapter.yaml}\nmatrix: {MODE: [" + mode +
+                     "]}\nlimits: {output: 200KiB}\n"
+                     "expect: [{id: short, metric: answer.length, agg: max, le: 100}]\n",
+                 std::string("Limit_") + mode));
+    ASSERT_TRUE(code) << code.error().str();
+    EXPECT_EQ(*code, 4) << mode;
+    const std::string reason =
+        query("SELECT DISTINCT status, reason FROM cells WHERE milestone = 'Limit_" +
+              std::string(mode) + "'");
+    EXPECT_NE(reason.find("killed|output limit: wrote "), std::string::npos)
+        << mode << ": " << reason;
+  }
+}
+
+TEST_F(Experiment, AnEngineOfAnotherContractIsRefused) {
+  for (const auto& [version, says] : {std::pair{"9", "`contract_version` 9; this greta knows 1"},
+                                      std::pair{"\"x\"", "`contract_version` \"x\""}}) {
+    const auto engine = folder_.script(
+        "other.sh", std::string("echo '{\"contract_version\": ") + version + ", \"flags\": []}'\n");
+    const auto code = run(spec("engine: {binary: " + engine.string() + "}\n"));
+    ASSERT_FALSE(code);
+    EXPECT_EQ(code.error().exit_code, 2);
+    EXPECT_NE(code.error().message.find(says), std::string::npos) << code.error().str();
+  }
+}
+
+TEST_F(Experiment, ARecordedBaselineThatNobodyKnowsIsSaidFirst) {
+  const auto code = run(spec("baseline: [B3.99@recorded]\n"));
+  ASSERT_FALSE(code);
+  EXPECT_EQ(code.error().exit_code, 2);
+  EXPECT_EQ(code.error().line, 6) << code.error().str();
+  EXPECT_NE(code.error().message.find("B3.99@recorded"), std::string::npos);
+  EXPECT_EQ(query("SELECT count(*) FROM runs WHERE provenance = 'executed'"), "0\n");
+}
+
 struct Misbehaviour {
   const char *behave, *status, *reason;
   bool first_is_kept;  // request a was complete before b went wrong
@@ -129,11 +168,12 @@ TEST_F(Experiment, GatesDecideTheExitCode) {
   EXPECT_EQ(run(spec("", "E")).value_or(-1), 0) << "without gates ok cells are enough";
   EXPECT_EQ(exit_code_of(true, false, {}), 130);
   EXPECT_EQ(exit_code_of(false, false, {}), 4);
-  EXPECT_EQ(exit_code_of(false, false, {{.status = store::GateStatus::fail}}), 1);
+  EXPECT_EQ(exit_code_of(false, false, {{.status = store::GateStatus::fail}}), 4)
+      << "what did not run whole has no verdict";
   EXPECT_EQ(exit_code_of(false, false, {{.status = store::GateStatus::not_measured}}), 4);
   EXPECT_EQ(exit_code_of(false, true, {{.status = store::GateStatus::error}}), 2);
   EXPECT_EQ(worse(0, 3), 3);
-  EXPECT_EQ(worse(4, 1), 1);
+  EXPECT_EQ(worse(4, 1), 4);
   EXPECT_EQ(worse(130, 2), 130);
 }
 

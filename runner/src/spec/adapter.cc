@@ -85,7 +85,8 @@ void read_env(const YamlNode& node, Adapter& adapter, Problems& problems) {
 }
 
 void read_outputs(const YamlNode& node, Adapter& adapter, Problems& problems) {
-  if (!expect_kind(node, YamlNode::Kind::list, "outputs", "a list of {glob, kind}", problems))
+  if (!expect_kind(node, YamlNode::Kind::list, "outputs", "a list of {glob, kind, optional}",
+                   problems))
     return;
   for (size_t i = 0; i < node.items.size(); ++i) {
     const std::string name = "outputs[" + std::to_string(i) + "]";
@@ -113,6 +114,9 @@ void read_outputs(const YamlNode& node, Adapter& adapter, Problems& problems) {
                                       "` must be a name of letters, digits and `_`, got " +
                                       describe(*kind));
       }
+    }
+    if (const YamlNode* optional = map.get("optional")) {
+      rule.optional = read_boolean(*optional, map.path("optional"), problems).value_or(false);
     }
     adapter.outputs.push_back(std::move(rule));
   }
@@ -192,7 +196,7 @@ Adapter builtin_adapter() {
                   "{requests}", "--out",        "{out}",       "--backend", "{backend}",
                   "--numerics", "{numerics}",   "--kv-type",   "{kv_type}", "--threads",
                   "{threads}",  "--max-tokens", "{max_tokens}"};
-  adapter.outputs = {{"*.jsonl", ""}};
+  adapter.outputs = {{.glob = "*.jsonl", .kind = {}}};
   adapter.sha256 = store::sha256_hex(nlohmann::json(adapter.argv).dump());
   return adapter;
 }

@@ -115,6 +115,7 @@ class SpecReader {
 
   void read_baseline(const YamlNode& node) {
     spec_.baseline = read_texts(node, "baseline", OneIsEnough::yes, problems_);
+    spec_.places["baseline"] = node.place;
     for (const std::string& selector : spec_.baseline) {
       const size_t at = selector.find('@');
       const bool named = is_name(selector.substr(0, at));

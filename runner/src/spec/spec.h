@@ -32,8 +32,9 @@ struct Adapter {
   std::vector<std::string> argv;  // template: {engine} {model} {requests} {out} {threads} …
   std::map<std::string, std::string> env;
   struct OutputRule {
-    std::string glob;  // "*.jsonl" below the output folder, or "stdout"
-    std::string kind;  // record kind for lines that carry no `event`; "" keeps theirs
+    std::string glob;       // "*.jsonl" below the output folder, or "stdout"
+    std::string kind;       // record kind for lines that carry no `event`; "" keeps theirs
+    bool optional = false;  // an attempt that leaves no such file is complete all the same
   };
   std::vector<OutputRule> outputs;
   std::map<std::string, std::vector<std::string>>

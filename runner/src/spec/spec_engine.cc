@@ -148,6 +148,12 @@ void read_engine(const YamlNode* engine, const Roots& roots, Spec& spec, Problem
   read("repo", out.repo);
   read("commit", out.commit);
   read("image", out.image);
+  if (const YamlNode* image = map.get("image")) {
+    // A folder beside the spec comes before one at the root, as for models and adapters.
+    const fs::path beside = (folder_of(*image) / out.image).lexically_normal();
+    std::error_code ec;
+    if (fs::is_directory(beside, ec)) out.image = fs::absolute(beside, ec).string();
+  }
   if (const YamlNode* build = map.get("build")) {
     spec.places["engine.build"] = build->place;
     out.build = read_texts(*build, "engine.build", OneIsEnough::no, problems);

@@ -23,7 +23,7 @@ const std::vector<KeySection>& key_sections() {
         "distinct", "across", "sql"}},
       {"prompts file", {"schema", "prompts"}},
       {"adapter", {"schema", "name", "argv", "env", "outputs", "flags", "any_flags", "requests"}},
-      {"output", {"glob", "kind"}},
+      {"output", {"glob", "kind", "optional"}},
   };
   return kSections;
 }

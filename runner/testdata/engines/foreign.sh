@@ -13,4 +13,8 @@ while [ $i -lt "$LAYERS" ]; do
 done
 echo "loading..." >&2
 printf '{"answer": "%s", "length": %d}\n' "$prompt" "$length"
+case $MODE in
+  flood) yes "{\"answer\": \"$prompt\", \"length\": 1}" | head -n 9999; printf '{"length": 1000}\n' ;;
+  chop) head -c 999999 /dev/zero >"$where/state.bin" || true ;;  # takes the cut for a success
+esac
 [ "$MODE" != fail ] || { echo "MODE=fail asked for it" >&2; exit 9; }

@@ -82,9 +82,15 @@ Result<Selection> select_milestone(const std::string& milestone,
       if (run.provenance == provenance && run.status == "complete")
         return selection(run, Selection::Why::latest);
   }
+  std::string latest;
+  for (const Candidate& run : runs) {
+    if (run.provenance == "recorded") continue;
+    latest = "; the latest is " + run.name;
+    break;
+  }
   return fail(Exit::usage, "milestone `" + printable(milestone) +
                                "` has no complete executed run; " + "it has " +
-                               inventory(milestone, runs));
+                               inventory(milestone, runs) + latest);
 }
 
 Result<Selection> select_prefix(Database& db, const std::string& prefix,

@@ -83,8 +83,9 @@ nlohmann::json random_value(std::mt19937& random, int depth) {
     case 4:
       return std::uniform_real_distribution<double>(-1e6, 1e6)(random);
     case 5: {
+      constexpr char kBytes[] = "aé\"\\\n\x01😀{}[],:/";
       std::string text;
-      for (size_t i = random() % 12; i-- > 0;) text += "aé\"\\\n\x01😀{}[],:/"[random() % 20];
+      for (size_t i = random() % 12; i-- > 0;) text += kBytes[random() % (sizeof kBytes - 1)];
       return text;
     }
     case 6: {
