@@ -148,7 +148,9 @@ class Run {
       const bool only_this_one = error.exit_code == static_cast<int>(EngineExit::input) ||
                                  error.exit_code == static_cast<int>(EngineExit::numeric);
       if (!only_this_one) return answered;
-      error.message = "request `" + printable(request.id) + "`: " + error.message;
+      if (!options_.requests_file.empty()) {
+        error.message = "request `" + printable(request.id) + "`: " + error.message;
+      }
       const int code = report(error);
       if (first_failure_ == 0) first_failure_ = code;
     }

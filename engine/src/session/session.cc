@@ -68,26 +68,23 @@ Result<Generation> Session::run(const Request& request, const OnToken& on_token)
 }
 
 Result<> Session::Impl::check(const Request& request) const {
-  const auto refuse = [&](EngineExit code, const std::string& why) {
-    return fail(code, "request `" + request.id + "`: " + why);
-  };
   const auto prompt = static_cast<int64_t>(request.prompt_tokens.size());
-  if (prompt == 0) return refuse(EngineExit::input, "the prompt has no token");
+  if (prompt == 0) return fail(EngineExit::input, "the prompt has no token");
   if (prompt > parts.options.max_seq) {
-    return refuse(EngineExit::input, "the prompt has " + std::to_string(prompt) +
-                                         " tokens, the context holds " +
-                                         std::to_string(parts.options.max_seq));
+    return fail(EngineExit::input, "the prompt has " + std::to_string(prompt) +
+                                       " tokens, the context holds " +
+                                       std::to_string(parts.options.max_seq));
   }
   for (size_t i = 0; i < request.prompt_tokens.size(); ++i) {
     const int32_t token = request.prompt_tokens[i];
     if (token >= 0 && token < parts.config.vocab) continue;
-    return refuse(EngineExit::input, "token " + std::to_string(i) + " has id " +
-                                         std::to_string(token) + ", outside the vocabulary (0 to " +
-                                         std::to_string(parts.config.vocab - 1) + ")");
+    return fail(EngineExit::input, "token " + std::to_string(i) + " has id " +
+                                       std::to_string(token) + ", outside the vocabulary (0 to " +
+                                       std::to_string(parts.config.vocab - 1) + ")");
   }
   if (request.max_tokens < 0) {
-    return refuse(EngineExit::usage,
-                  "max_tokens is " + std::to_string(request.max_tokens) + ", below 0");
+    return fail(EngineExit::usage,
+                "max_tokens is " + std::to_string(request.max_tokens) + ", below 0");
   }
   return {};
 }

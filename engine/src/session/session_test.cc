@@ -163,14 +163,11 @@ TEST(Session, RefusesRequestsThatCannotRun) {
     EngineExit code;
     std::string message;
   };
-  const Case cases[] = {{{}, 1, EngineExit::input, "request `r`: the prompt has no token"},
-                        {some_tokens(41, 97), 1, EngineExit::input,
-                         "request `r`: the prompt has 41 tokens, the context holds 40"},
-                        {{1, 97},
-                         1,
-                         EngineExit::input,
-                         "request `r`: token 1 has id 97, outside the vocabulary (0 to 96)"},
-                        {{1}, -1, EngineExit::usage, "request `r`: max_tokens is -1, below 0"}};
+  const Case cases[] = {
+      {{}, 1, EngineExit::input, "the prompt has no token"},
+      {some_tokens(41, 97), 1, EngineExit::input, "the prompt has 41 tokens, the context holds 40"},
+      {{1, 97}, 1, EngineExit::input, "token 1 has id 97, outside the vocabulary (0 to 96)"},
+      {{1}, -1, EngineExit::usage, "max_tokens is -1, below 0"}};
   for (const Case& c : cases) {
     const auto result =
         bench.session->run({.id = "r", .prompt_tokens = c.tokens, .max_tokens = c.max_tokens});

@@ -185,11 +185,12 @@ Result<Image> from_name(const EngineSpec& engine, const fs::path& folder, const 
     return image;
   }
   if (engine.image.find("@sha256:") == std::string::npos) {
-    return at(engine.place,
-              "engine.image: `" + engine.image +
-                  "` is neither a folder with a Dockerfile (looked at " + folder.string() +
-                  ") nor an image that " + to_string(executor.kind) +
-                  " has here; only `name@sha256:…` is pulled, since a tag may change");
+    return at(
+        engine.place,
+        "engine.image: `" + engine.image + "` is neither a folder with a Dockerfile (looked at " +
+            (fs::path(engine.place.file).parent_path() / engine.image).lexically_normal().string() +
+            " and " + folder.string() + ") nor an image that " + to_string(executor.kind) +
+            " has here; only `name@sha256:…` is pulled, since a tag may change");
   }
   auto step = progress.begin("pulling " + engine.image);
   const auto pulled = output_of({to_string(executor.kind), "pull", "--quiet", engine.image}, cancel,
