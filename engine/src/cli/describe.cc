@@ -5,6 +5,7 @@
 
 #include "cli/build_info.h"
 #include "cli/cli_backend.h"
+#include "cli/effective.h"
 #include "contract/schema.h"
 #include "forward/faults.h"
 #include "io/flags.h"
@@ -65,15 +66,7 @@ std::string values_of(const FlagInfo& flag) {
 }  // namespace
 
 std::string describe_json() {
-  const BuildInfo& build = build_info();
-  Json out;
-  out["contract_version"] = builtin_schema().version;
-  out["engine"] = "greta-infer";
-  out["version"] = build.version;
-  out["build"] = {{"commit", build.commit},
-                  {"dirty", build.dirty == "true"},
-                  {"compiler", build.compiler},
-                  {"flags", build.flags}};
+  Json out = who_answers();
   out["backends"] = Json::array();
   for (const auto& backend : backend_table()) {
     Json entry = {{"name", backend.name}, {"available", backend.why_not.empty()}};

@@ -43,7 +43,7 @@ std::string cpu_name() {
   return "unknown";
 }
 
-std::string effective_json(const EffectiveRun& run, const Flags& flags) {
+Json who_answers() {
   const BuildInfo& build = build_info();
   Json out;
   out["contract_version"] = builtin_schema().version;
@@ -53,6 +53,11 @@ std::string effective_json(const EffectiveRun& run, const Flags& flags) {
                   {"dirty", build.dirty == "true"},
                   {"compiler", build.compiler},
                   {"flags", build.flags}};
+  return out;
+}
+
+std::string effective_json(const EffectiveRun& run, const Flags& flags) {
+  Json out = who_answers();
   out["backend"] = run.backend;
   out["device"] = cpu_name();
   out["isa"] = run.isa;

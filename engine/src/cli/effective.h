@@ -2,6 +2,7 @@
 // effective.json: what a run really used, as against what it was asked for. Every flag with its
 // value, source and whether anything read it; every kernel that was launched; backend, device, ISA.
 
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,6 +20,9 @@ struct EffectiveRun {
   std::optional<ModelConfig> model = {};  // nothing: the model could not be loaded
   std::vector<KernelLaunches> kernels = {};
 };
+
+// Contract version, engine, version and build: how describe.json and effective.json begin.
+nlohmann::ordered_json who_answers();
 
 // The text of the file. `flags` says what was read up to now: call it last.
 std::string effective_json(const EffectiveRun& run, const Flags& flags);

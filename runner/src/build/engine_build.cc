@@ -20,14 +20,6 @@ namespace {
 constexpr double kBuildTimeout_s = 3600, kDescribeTimeout_s = 60;
 constexpr int64_t kBuildPids = 4096, kBuildTmpBytes = int64_t{2} << 30;
 
-tl::unexpected<Error> at(const Place& place, std::string message, Exit code = Exit::usage) {
-  return tl::unexpected<Error>(Error{.message = std::move(message),
-                                     .file = place.file,
-                                     .line = place.line,
-                                     .column = place.column,
-                                     .exit_code = static_cast<int>(code)});
-}
-
 std::string how_it_ended(const Finished& finished) {
   if (finished.stop != Stop::none) return finished.reason;
   if (finished.signal != 0) return "signal " + std::to_string(finished.signal);
@@ -48,11 +40,11 @@ std::string host_tools(const Cancel& cancel) {
 Result<std::string> checked_binary(const fs::path& binary, const Place& place) {
   std::error_code error;
   if (!fs::exists(binary, error)) {
-    return at(place, "engine.binary: no file " + binary.string());
+    return fail_at(place, "engine.binary: no file " + binary.string());
   }
   if (!fs::is_regular_file(binary, error) || access(binary.c_str(), X_OK) != 0) {
-    return at(place,
-              "engine.binary: " + binary.string() + " is not an executable file (chmod +x?)");
+    return fail_at(place,
+                   "engine.binary: " + binary.string() + " is not an executable file (chmod +x?)");
   }
   return store::sha256_file(binary);
 }

@@ -53,14 +53,6 @@ std::vector<std::string> split(const std::string& text, char separator) {
   return out;
 }
 
-tl::unexpected<Error> at(const Place& place, std::string message, Exit code = Exit::usage) {
-  return tl::unexpected<Error>(Error{.message = std::move(message),
-                                     .file = place.file,
-                                     .line = place.line,
-                                     .column = place.column,
-                                     .exit_code = static_cast<int>(code)});
-}
-
 bool is_url(const std::string& repo) {
   if (repo.find("://") != std::string::npos) return true;
   const size_t colon = repo.find(':');  // user@host:path
@@ -305,23 +297,24 @@ Result<Source> resolve_source(const EngineSpec& engine, const fs::path& root, co
   source.worktree = engine.commit == "worktree";
   if (is_url(engine.repo)) {
     if (source.worktree) {
-      return at(engine.place, "engine.commit: `worktree` needs a local repository; `" +
-                                  engine.repo + "` is a URL: name a commit, tag or branch");
+      return fail_at(engine.place, "engine.commit: `worktree` needs a local repository; `" +
+                                       engine.repo + "` is a URL: name a commit, tag or branch");
     }
     TRY_ASSIGN(source.top, mirror_of(engine, layout, cancel));
   } else {
     std::error_code error;
     source.top = fs::weakly_canonical(root / engine.repo, error);
     if (!fs::is_directory(source.top)) {
-      return at(engine.place, "engine.repo: no folder " + source.top.string());
+      return fail_at(engine.place, "engine.repo: no folder " + source.top.string());
     }
     const auto top = git(source.top, {"rev-parse", "--show-toplevel"}, cancel);
     if (top) {
       source.top = without_newline(*top);
     } else if (!source.worktree || !fs::exists(source.top / "ci/build-engine")) {
-      return at(engine.place, "engine.repo: " + source.top.string() +
-                                  " is no git repository, so that `commit: " + engine.commit +
-                                  "` has no meaning there; give `engine: {binary: PATH}` instead");
+      return fail_at(engine.place,
+                     "engine.repo: " + source.top.string() +
+                         " is no git repository, so that `commit: " + engine.commit +
+                         "` has no meaning there; give `engine: {binary: PATH}` instead");
     }
   }
   if (!is_url(engine.repo)) source.not_source = files_of_store(source.top, layout);
@@ -334,21 +327,22 @@ Result<Source> resolve_source(const EngineSpec& engine, const fs::path& root, co
     TRY(list_worktree(source, layout, cancel));
   } else {
     if (source.commit.empty()) {
-      return at(engine.place, "engine.commit: no commit, tag or branch `" + engine.commit +
-                                  "` in " + engine.repo);
+      return fail_at(engine.place, "engine.commit: no commit, tag or branch `" + engine.commit +
+                                       "` in " + engine.repo);
     }
     TRY(list_commit(source, cancel));
     if (engine.commit == "HEAD" && !is_url(engine.repo)) {
       TRY_ASSIGN(auto changed, changed_files(source, cancel));
       drop_what_plays_no_part(source, changed);
       if (!changed.empty()) {
-        return at(engine.place, "engine.commit: HEAD would leave out what is changed here (" +
-                                    some_of(changed) + "): commit it, or use `commit: worktree`");
+        return fail_at(engine.place, "engine.commit: HEAD would leave out what is changed here (" +
+                                         some_of(changed) +
+                                         "): commit it, or use `commit: worktree`");
       }
     }
   }
   if (source.listing.empty()) {
-    return at(engine.place, "engine.repo: no source files in " + source.top.string());
+    return fail_at(engine.place, "engine.repo: no source files in " + source.top.string());
   }
   return source;
 }

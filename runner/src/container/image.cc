@@ -20,13 +20,6 @@ std::string without_newline(std::string text) {
   return text;
 }
 
-tl::unexpected<Error> at(const Place& place, std::string message) {
-  return tl::unexpected<Error>(Error{.message = std::move(message),
-                                     .file = place.file,
-                                     .line = place.line,
-                                     .column = place.column});
-}
-
 // The id of an image that is here; "" if it is not.
 Result<std::string> image_id(const Executor& executor, const std::string& name,
                              const Cancel& cancel) {
@@ -185,7 +178,7 @@ Result<Image> from_name(const EngineSpec& engine, const fs::path& folder, const 
     return image;
   }
   if (engine.image.find("@sha256:") == std::string::npos) {
-    return at(
+    return fail_at(
         engine.place,
         "engine.image: `" + engine.image + "` is neither a folder with a Dockerfile (looked at " +
             (fs::path(engine.place.file).parent_path() / engine.image).lexically_normal().string() +
@@ -240,7 +233,7 @@ Result<Image> resolve_image(const EngineSpec& engine, const fs::path& root,
   Image image;
   if (fs::is_directory(folder, error)) {
     if (!fs::exists(folder / "Dockerfile", error)) {
-      return at(engine.place, "engine.image: no Dockerfile in " + folder.string());
+      return fail_at(engine.place, "engine.image: no Dockerfile in " + folder.string());
     }
     TRY_ASSIGN(image, from_folder(folder, executor, layout, progress, cancel));
   } else {

@@ -15,13 +15,6 @@ namespace {
 
 constexpr int64_t kWorthShowingBytes = int64_t{1} << 30;
 
-tl::unexpected<Error> at(const Place& place, std::string message) {
-  return tl::unexpected<Error>(Error{.message = std::move(message),
-                                     .file = place.file,
-                                     .line = place.line,
-                                     .column = place.column});
-}
-
 // Changes whenever the file is written or replaced. The change time is in it because the
 // modification time can be set back.
 std::string fingerprint(const struct stat& state) {
@@ -63,13 +56,13 @@ Result<std::string> check_model(const Spec& spec, Progress& progress) {
   if (stat(spec.model_file.c_str(), &state) != 0 || !S_ISREG(state.st_mode)) {
     std::string tried;
     for (const auto& path : spec.model_tried) tried += "\n  looked at " + path.string();
-    return at(spec.model_place, "no model file `" + spec.model_file.string() + "`" + tried);
+    return fail_at(spec.model_place, "no model file `" + spec.model_file.string() + "`" + tried);
   }
   auto hash = hash_of(spec.model_file, state, progress);
-  if (!hash) return at(spec.model_place, hash.error().message);
+  if (!hash) return fail_at(spec.model_place, hash.error().message);
   if (!spec.model_sha256.empty() && *hash != spec.model_sha256) {
-    return at(spec.model_place, "the model " + spec.model_file.string() + " has the SHA-256 " +
-                                    *hash + ", the spec pins " + spec.model_sha256);
+    return fail_at(spec.model_place, "the model " + spec.model_file.string() + " has the SHA-256 " +
+                                         *hash + ", the spec pins " + spec.model_sha256);
   }
   return hash;
 }

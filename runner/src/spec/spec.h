@@ -16,6 +16,14 @@ struct Place {  // where a value stood, for later messages
   std::string file;
   int line = 0, column = 0;
 };
+inline tl::unexpected<Error> fail_at(const Place& place, std::string message,
+                                     Exit code = Exit::usage) {
+  return tl::unexpected<Error>(Error{.message = std::move(message),
+                                     .file = place.file,
+                                     .line = place.line,
+                                     .column = place.column,
+                                     .exit_code = static_cast<int>(code)});
+}
 
 struct Prompt {
   std::string id;
