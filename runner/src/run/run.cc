@@ -103,6 +103,7 @@ store::RunStart run_start(const Prepared& p) {
   start.spec_text = p.spec.text;
   start.resolved_json = resolved.dump(-1, ' ', false, Json::error_handler_t::replace);
   start.baseline = p.spec.baseline;
+  start.cells_planned = static_cast<int64_t>(p.plan.cells.size());
   start.process_id = getpid();
   for (const auto& variant : p.plan.variants) {
     if (provenance_of(variant.flags) != "executed") start.provenance = provenance_of(variant.flags);

@@ -87,6 +87,24 @@ TEST_F(Experiment, TheOutputLimitCoversStreamsAndCutFiles) {
   }
 }
 
+TEST_F(Experiment, ARunOfSomeCellsDoesNotStandForItsMilestone) {
+  const auto file = spec("repeat: 2\n");
+  RunOptions some;
+  some.only = {"prompt=a", "repeat=0"};
+  EXPECT_EQ(run(file, some).value_or(-1), 0);
+  EXPECT_EQ(query("SELECT status, cells_ok, cells FROM runs"), "partial|1|4\n");
+  auto store = context_.open_store(store::Access::read_write);
+  ASSERT_TRUE(store);
+  const auto chosen = store->select("T1");
+  ASSERT_FALSE(chosen);
+  EXPECT_NE(chosen.error().message.find("1 partial"), std::string::npos) << chosen.error().message;
+  EXPECT_FALSE(store->accept("T1"));
+  EXPECT_EQ(run(file).value_or(-1), 0) << "the rest";
+  EXPECT_EQ(query("SELECT status, cells_ok, cells FROM runs ORDER BY started_at, run_id"),
+            "partial|1|4\ncomplete|4|4\n");
+  EXPECT_TRUE(store->select("T1"));
+}
+
 TEST_F(Experiment, AnEngineOfAnotherContractIsRefused) {
   for (const auto& [version, says] : {std::pair{"9", "`contract_version` 9; this greta knows 1"},
                                       std::pair{"\"x\"", "`contract_version` \"x\""}}) {

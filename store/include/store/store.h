@@ -29,7 +29,8 @@ struct RunStart {
       resolved_json;  // … what it resolved to: commit, tree, image, model, prompts, variants
   std::vector<std::string> baseline;  // "B3.20@recorded", …
   std::string provenance = "executed";
-  int64_t process_id = 0;  // of the running greta; a dead one turns `running` into `interrupted`
+  int64_t cells_planned = 0;  // of the whole spec; a run with fewer is `partial`
+  int64_t process_id = 0;     // of the running greta; a dead one turns `running` into `interrupted`
 };
 
 enum class RunStatus { running, complete, failed, interrupted };

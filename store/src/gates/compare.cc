@@ -6,6 +6,7 @@
 
 #include "contract/text.h"
 #include "tables/store_impl.h"
+#include "tables/views.h"
 #include "text/markdown.h"
 
 namespace greta::store {
@@ -161,12 +162,14 @@ Result<std::vector<KindInfo>> kinds_of_run(Store& store, int64_t run) {
 
 Result<RunInfo> load_run(Store& store, int64_t run) {
   Database& db = store.impl().db;
-  TRY_ASSIGN(Statement statement,
-             db.prepare("SELECT name, milestone, title, prose, provenance, status, started_at,"
-                        " ended_at, note, (SELECT count(*) FROM cell WHERE run = r.id),"
-                        " (SELECT count(*) FROM cell WHERE run = r.id AND status <> 'ok'),"
-                        " (SELECT count(*) FROM cell WHERE run = r.id AND cached)"
-                        " FROM run r WHERE id = ?"));
+  TRY_ASSIGN(
+      Statement statement,
+      db.prepare("SELECT name, milestone, title, prose, provenance, " + std::string(kRunStatusSql) +
+                 ", started_at, ended_at, note,"
+                 " max(cells_planned, (SELECT count(*) FROM cell WHERE run = r.id)),"
+                 " (SELECT count(*) FROM cell WHERE run = r.id AND status <> 'ok'),"
+                 " (SELECT count(*) FROM cell WHERE run = r.id AND cached)"
+                 " FROM run r WHERE id = ?"));
   statement.bind(1, run);
   TRY_ASSIGN(const bool found, statement.step());
   if (!found) return fail(Exit::usage, "there is no run with the number " + std::to_string(run));

@@ -101,10 +101,10 @@ Result<> Report::summary() {
     }
     if (run_.provenance == "reenacted") out_.line(label(Label::reenacted_line, language));
     if (run_.status != "complete") {
-      out_.line(
-          label(Label::unfinished_line, language,
-                {word(run_.status, language,
-                      {Label::status_running, Label::status_failed, Label::status_interrupted})}));
+      out_.line(label(Label::unfinished_line, language,
+                      {word(run_.status, language,
+                            {Label::status_running, Label::status_failed, Label::status_interrupted,
+                             Label::status_partial})}));
     }
     out_.line(gates.empty() ? label(Label::no_gates_line, language, {cells, failed, cached})
                             : label(Label::verdict_line, language,

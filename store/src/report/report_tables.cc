@@ -329,7 +329,7 @@ Result<> write_methodology(ReportWriter& out, Language language) {
   TRY(out.table({{text(Label::run), "run", Align::left},
                  word_column(text(Label::status), "status", language,
                              {Label::status_running, Label::status_complete, Label::status_failed,
-                              Label::status_interrupted}),
+                              Label::status_interrupted, Label::status_partial}),
                  word_column(text(Label::provenance), "provenance", language,
                              {Label::provenance_executed, Label::provenance_recorded,
                               Label::provenance_reenacted}),

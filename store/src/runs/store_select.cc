@@ -4,6 +4,7 @@
 
 #include "contract/text.h"
 #include "tables/store_impl.h"
+#include "tables/views.h"
 
 namespace greta::store {
 namespace {
@@ -16,9 +17,10 @@ struct Candidate {
 
 Result<std::vector<Candidate>> candidates(Database& db, std::string_view where,
                                           std::string_view value) {
-  TRY_ASSIGN(Statement rows, db.prepare("SELECT id, name, milestone, provenance, status, accepted"
-                                        " FROM run WHERE " +
-                                        std::string(where) + " ORDER BY started_at DESC, id DESC"));
+  TRY_ASSIGN(Statement rows,
+             db.prepare("SELECT id, name, milestone, provenance, " + std::string(kRunStatusSql) +
+                        ", accepted FROM run r WHERE " + std::string(where) +
+                        " ORDER BY started_at DESC, id DESC"));
   rows.bind_all(value);
   std::vector<Candidate> out;
   while (true) {

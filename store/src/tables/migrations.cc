@@ -25,10 +25,16 @@ constexpr std::string_view kResultsOnly =
     " ELSE EXISTS (SELECT 1 FROM request q JOIN cell c ON c.bundle = q.bundle"
     " WHERE q.id = member.request AND c.run = member.run AND c.status = 'ok') END;\n";
 
+// How many cells the spec asks for: a run of some of them (--only, or one that was stopped) must
+// not stand for its milestone. 0: not known, or recorded.
+constexpr std::string_view kCellsPlanned =
+    "ALTER TABLE run ADD COLUMN cells_planned INTEGER NOT NULL DEFAULT 0;\n";
+
 // Never edit a step that has been released: add one.
 constexpr std::array kMigrations = {
     Migration{"first", kSchemaSql},
     Migration{"results_only", kResultsOnly},
+    Migration{"cells_planned", kCellsPlanned},
 };
 
 Result<> remake_views(Database& db) {

@@ -12,6 +12,7 @@ struct View {
 };
 // In a select: " AND m.run = …" where the view shows one run, else nothing.
 constexpr std::string_view kOfRun = "{of run}";
+constexpr std::string_view kStatus = "{status}";  // kRunStatusSql
 
 // A bundle belongs to a run through its cells. Every bundle has one request named '', and every run
 // that uses the bundle is a member of it: that join gives each pair (run, bundle) once.
@@ -25,11 +26,11 @@ constexpr std::string_view kBundleScope = "b.id IN (SELECT bundle FROM main.cell
 
 constexpr View kViews[] = {
     {"runs", "r.id = ?",
-     "SELECT r.name AS run, r.milestone, r.title, r.provenance, r.status, r.accepted, r.started_at,"
-     " r.ended_at, r.note,"
+     "SELECT r.name AS run, r.milestone, r.title, r.provenance, {status} AS status, r.accepted,"
+     " r.started_at, r.ended_at, r.note,"
      " coalesce(r.\"commit\", (SELECT min(b.\"commit\") FROM main.cell c"
      " JOIN main.bundle b ON b.id = c.bundle WHERE c.run = r.id)) AS \"commit\","
-     " (SELECT count(*) FROM main.cell c WHERE c.run = r.id) AS cells,"
+     " max(r.cells_planned, (SELECT count(*) FROM main.cell c WHERE c.run = r.id)) AS cells,"
      " (SELECT count(*) FROM main.cell c WHERE c.run = r.id AND c.status = 'ok') AS cells_ok,"
      " (SELECT count(*) FROM main.gate g WHERE g.run = r.id AND g.status = 'pass') AS gates_passed,"
      " (SELECT count(*) FROM main.gate g WHERE g.run = r.id) AS gates,"
@@ -135,6 +136,8 @@ std::string select_of(const View& view, int64_t run) {
   std::string out(view.select);
   if (const size_t at = out.find(kOfRun); at != std::string::npos)
     out.replace(at, kOfRun.size(), run < 0 ? "" : " AND m.run = " + std::to_string(run));
+  if (const size_t at = out.find(kStatus); at != std::string::npos)
+    out.replace(at, kStatus.size(), kRunStatusSql);
   if (run >= 0 && !view.scope.empty()) out += " WHERE " + scoped(view.scope, run);
   return out;
 }

@@ -15,6 +15,11 @@ namespace greta::store {
 inline constexpr std::string_view kContextColumns[] = {
     "run", "milestone", "provenance", "commit", "variant", "prompt", "repeat", "request", "record"};
 
+// The status of run `r`: complete is only what has all the cells of its plan.
+inline constexpr std::string_view kRunStatusSql =
+    "CASE WHEN r.status = 'complete' AND r.cells_planned > (SELECT count(*) FROM main.cell"
+    " WHERE run = r.id) THEN 'partial' ELSE r.status END";
+
 // CREATE [TEMP] VIEW statements. `run` < 0: stored views over all runs.
 std::string fixed_views_sql(int64_t run);
 std::string kind_view_sql(const KindColumns& kind, int64_t run);
