@@ -28,12 +28,17 @@ if(GRETA_SANITIZE)
     -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(project_settings INTERFACE -fsanitize=${GRETA_SANITIZE})
 endif()
-# Tests, and under sanitizers what waits for files and not for arithmetic: the compiler's time counts.
+# Tests, and what waits for files and not for arithmetic: the compiler's time counts, not the program's.
 add_library(quick_to_compile INTERFACE)
 if(GRETA_SANITIZE)
   target_compile_options(quick_to_compile INTERFACE -O0)
 else()
   target_compile_options(quick_to_compile INTERFACE $<$<CONFIG:Release>:-O1>)
+endif()
+# What is tested is looked at for undefined behaviour, the tests are not: that halves their compilation.
+add_library(test_settings INTERFACE)
+if(GRETA_SANITIZE MATCHES "undefined")
+  target_compile_options(test_settings INTERFACE -fno-sanitize=undefined)
 endif()
 if(GRETA_TIDY)
   set(CMAKE_CXX_CLANG_TIDY clang-tidy --quiet)
