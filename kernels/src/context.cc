@@ -99,6 +99,16 @@ const char* to_string(DType type) {
       return "bf16";
     case DType::q8_0:
       return "q8_0";
+    case DType::q4_0:
+      return "q4_0";
+    case DType::q5_0:
+      return "q5_0";
+    case DType::q4_k:
+      return "q4_k";
+    case DType::q5_k:
+      return "q5_k";
+    case DType::q6_k:
+      return "q6_k";
   }
   return "?";
 }

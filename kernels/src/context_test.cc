@@ -80,9 +80,10 @@ TEST(Identity, HashesDifferBetweenKernels) {
   };
   std::vector<Variant> variants;
   for (int op = 0; op < kOps; ++op) variants.push_back({static_cast<Op>(op), DType::f32});
-  for (const DType type : {DType::f16, DType::bf16, DType::q8_0}) {
+  for (const DType type : {DType::f16, DType::bf16, DType::q8_0, DType::q4_0, DType::q5_0,
+                           DType::q4_k, DType::q5_k, DType::q6_k}) {
     variants.push_back({Op::matmul, type});
-    if (type == DType::q8_0) continue;
+    if (is_quantised(type)) continue;
     variants.push_back({Op::attention_decode, type});
     variants.push_back({Op::attention_prefill, type});
   }

@@ -1,8 +1,25 @@
 #include "convert.h"
 
 #include "kernels/kernels.h"
+#include "quant_blocks.h"
 
 namespace greta::kernels {
+namespace {
+
+void unpack(Sixteen (*sixteen)(const std::byte*, int64_t), const std::byte* row,
+            std::span<float> out) {
+  const auto n = static_cast<int64_t>(out.size());
+  assert(n % 16 == 0);
+  for (int64_t c = 0; c < n; c += 16) {
+    const Sixteen block = sixteen(row, c);
+    for (int i = 0; i < 16; ++i) {
+      const float product = block.scale * static_cast<float>(block.q[i]);
+      out[static_cast<size_t>(c + i)] = product - block.minimum;
+    }
+  }
+}
+
+}  // namespace
 
 void dequantize(DType type, const std::byte* row, std::span<float> out) {
   const size_t n = out.size();
@@ -17,18 +34,22 @@ void dequantize(DType type, const std::byte* row, std::span<float> out) {
       for (size_t i = 0; i < n; ++i) out[i] = bf16_to_f32(load_unaligned<uint16_t>(row + 2 * i));
       return;
     case DType::q8_0:
-      assert(n % kQ8Block == 0);
-      for (size_t i = 0; i < n; ++i) {
-        const std::byte* block = row + i / kQ8Block * kQ8BlockBytes;
-        const float scale = f16_to_f32(load_unaligned<uint16_t>(block));
-        out[i] = scale * static_cast<float>(load_unaligned<int8_t>(block + 2 + i % kQ8Block));
-      }
-      return;
+      return unpack(sixteen_q8_0, row, out);
+    case DType::q4_0:
+      return unpack(sixteen_q4_0, row, out);
+    case DType::q5_0:
+      return unpack(sixteen_q5_0, row, out);
+    case DType::q4_k:
+      return unpack(sixteen_q4_k, row, out);
+    case DType::q5_k:
+      return unpack(sixteen_q5_k, row, out);
+    case DType::q6_k:
+      return unpack(sixteen_q6_k, row, out);
   }
 }
 
 void round_to(DType type, std::span<const float> values, std::byte* out) {
-  assert(type != DType::q8_0);
+  assert(!is_quantised(type));
   if (type == DType::f32) {
     std::memcpy(out, values.data(), values.size_bytes());
     return;

@@ -2,8 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cctype>
 #include <cmath>
+#include <fstream>
 #include <limits>
+#include <map>
 
 #include "testing/numbers.h"
 
@@ -11,6 +15,9 @@ namespace greta::kernels {
 namespace {
 
 using testing::store_as;
+
+constexpr DType kQuantised[] = {DType::q8_0, DType::q4_0, DType::q5_0,
+                                DType::q4_k, DType::q5_k, DType::q6_k};
 
 // ldexp of mantissa and exponent, straight from the definition of binary16.
 float f16_by_definition(uint16_t half) {
@@ -72,17 +79,57 @@ TEST(Convert, Bf16RoundsToNearestEven) {
   }
 }
 
-TEST(Convert, DequantizeIsExact) {
-  const auto values = testing::random_floats(3 * 64, 1);
-  for (const DType type : {DType::f32, DType::f16, DType::bf16, DType::q8_0}) {
-    const auto stored = store_as(type, values, 64);
-    std::vector<float> out(64);
-    for (int64_t row = 0; row < 3; ++row) {
-      dequantize(type, stored.bytes.data() + row * row_bytes(type, 64), out);
-      EXPECT_TRUE(testing::same_bits(out, std::span(stored.values).subspan(row * 64, 64)))
-          << to_string(type);
+// ci/peers/quant_goldens.py made the file with the gguf Python package.
+TEST(Convert, DequantizeGivesTheBitsOfTheFormatsOwnPackage) {
+  std::ifstream file(QUANT_GOLDENS);
+  std::map<std::string, int> blocks;
+  for (std::string name, bytes, values; file >> name >> bytes >> values;) {
+    const auto same_name = [&](DType type) {
+      std::string lower = name;
+      for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+      return lower == to_string(type);
+    };
+    const auto* type = std::find_if(std::begin(kQuantised), std::end(kQuantised), same_name);
+    ASSERT_NE(type, std::end(kQuantised)) << name;
+    ASSERT_EQ(static_cast<int64_t>(bytes.size()), 2 * block_of(*type).bytes) << name;
+    std::vector<std::byte> block;
+    for (size_t i = 0; i < bytes.size(); i += 2) {
+      block.push_back(static_cast<std::byte>(std::stoul(bytes.substr(i, 2), nullptr, 16)));
     }
+    std::vector<float> out(static_cast<size_t>(block_of(*type).elements));
+    ASSERT_EQ(values.size(), 8 * out.size()) << name;
+    dequantize(*type, block.data(), out);
+    for (size_t i = 0; i < out.size(); ++i) {
+      const auto want = static_cast<uint32_t>(std::stoul(values.substr(8 * i, 8), nullptr, 16));
+      ASSERT_EQ(std::bit_cast<uint32_t>(out[i]), want)
+          << name << " weight " << i << ": " << out[i] << ", not " << std::bit_cast<float>(want);
+    }
+    ++blocks[name];
   }
+  EXPECT_EQ(blocks.size(), std::size(kQuantised)) << "a type is not in " QUANT_GOLDENS;
+}
+
+TEST(Convert, SimdLoadersOfBlocksAgreeWithTheScalarOnes) {
+  testing::on_every_isa([](const std::string&) {
+    Context context(1);
+    for (const DType type : kQuantised) {
+      constexpr int64_t kColumns = 256, kRows = 6;
+      const auto stored = store_as(type, std::vector<float>(kRows * kColumns), kColumns);
+      const WeightView all(stored.bytes.data(), type, kRows, kColumns);
+      std::vector<float> one(kColumns), out(kRows);
+      for (size_t c = 0; c < kColumns; ++c) {
+        one.assign(kColumns, 0.0f);
+        one[c] = 1.0f;
+        ASSERT_EQ(
+            matmul(context,
+                   {.weight = all, .x = {one.data(), 1, kColumns}, .out = {out.data(), 1, kRows}}),
+            Status::ok);
+        for (size_t r = 0; r < kRows; ++r) {
+          ASSERT_EQ(out[r], stored.values[r * kColumns + c]) << to_string(type) << " " << c;
+        }
+      }
+    }
+  });
 }
 
 // Every 16-bit pattern through the SIMD loaders: an identity matrix picks the element out.

@@ -12,7 +12,7 @@ void embedding_rows(const EmbeddingArgs& args, int64_t begin, int64_t end) {
 Status embedding(Context& context, const EmbeddingArgs& args) {
   if (args.out.columns() != args.table.columns() ||
       args.out.rows() != static_cast<int64_t>(args.tokens.size()) ||
-      (args.table.type() == DType::q8_0 && args.table.columns() % kQ8Block != 0)) {
+      !whole_blocks(args.table.type(), args.table.columns())) {
     return Status::bad_shape;
   }
   for (const int32_t token : args.tokens) {

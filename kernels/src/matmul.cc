@@ -86,7 +86,7 @@ HWY_INLINE void direct(const MatmulArgs& args, int64_t row, int64_t token) {
     const Lanes xs = load(x + c);
     for (int r = 0; r < kRows; ++r) sum[r] = mul_add(From::load(rows[r], c), xs, sum[r]);
   }
-  if constexpr (From::kType != DType::q8_0) {
+  if constexpr (!is_quantised(From::kType)) {
     if (full < columns) {
       const Lanes xs = load_rest(x + full, columns - full);
       for (int r = 0; r < kRows; ++r) {
@@ -128,7 +128,7 @@ void matmul_range(const MatmulArgs& args, int64_t begin, int64_t end, float* pan
       float* to = panel + r * stride;
       int64_t c = 0;
       for (; c + 16 <= columns; c += 16) store(From::load(from, c), to + c);
-      if constexpr (From::kType != DType::q8_0) {
+      if constexpr (!is_quantised(From::kType)) {
         if (c < columns) store(load_rest<From>(from, c, columns - c), to + c);
       }
     }
@@ -141,10 +141,12 @@ void matmul_range(const MatmulArgs& args, int64_t begin, int64_t end, float* pan
 }
 
 const MatmulCode* matmul_code() {
-  static constexpr MatmulCode code = {.target = HWY_TARGET,
-                                      .range = {&matmul_range<FromF32>, &matmul_range<FromF16>,
-                                                &matmul_range<FromBf16>, &matmul_range<FromQ8>},
-                                      .panel_rows = kPanelRows};
+  static constexpr MatmulCode code = {
+      .target = HWY_TARGET,
+      .range = {&matmul_range<FromF32>, &matmul_range<FromF16>, &matmul_range<FromBf16>,
+                &matmul_range<FromQ8>, &matmul_range<FromQ4>, &matmul_range<FromQ5>,
+                &matmul_range<FromQ4K>, &matmul_range<FromQ5K>, &matmul_range<FromQ6K>},
+      .panel_rows = kPanelRows};
   return &code;
 }
 
@@ -160,8 +162,7 @@ const MatmulCode& chosen_matmul() { return *HWY_DYNAMIC_DISPATCH(matmul_code)();
 Status matmul(Context& context, const MatmulArgs& args) {
   const int64_t columns = args.weight.columns(), outputs = args.weight.rows();
   if (args.x.columns() != columns || args.out.columns() != outputs ||
-      args.out.rows() != args.x.rows() ||
-      (args.weight.type() == DType::q8_0 && columns % kQ8Block != 0)) {
+      args.out.rows() != args.x.rows() || !whole_blocks(args.weight.type(), columns)) {
     return Status::bad_shape;
   }
   const MatmulCode& code = chosen_matmul();

@@ -22,18 +22,21 @@ std::vector<float> run(Context& context, const Stored& weights, DType type, int6
   return out;
 }
 
+constexpr DType kEveryType[] = {DType::f32,  DType::f16,  DType::bf16, DType::q8_0, DType::q4_0,
+                                DType::q5_0, DType::q4_k, DType::q5_k, DType::q6_k};
+
 struct Shape {
   int64_t outputs, columns;
 };
-constexpr Shape kShapes[] = {{1, 1},   {3, 15},   {4, 16},  {5, 17},   {16, 31},
-                             {17, 64}, {33, 100}, {97, 60}, {64, 256}, {37, 1024}};
+constexpr Shape kShapes[] = {{1, 1},    {3, 15},  {4, 16},   {5, 17},    {16, 31}, {17, 64},
+                             {33, 100}, {97, 60}, {64, 256}, {37, 1024}, {5, 512}};
 
 TEST(Matmul, StaysWithinTheBoundOnEveryIsa) {
   testing::on_every_isa([](const std::string&) {
     Context context(2);
-    for (const DType type : {DType::f32, DType::f16, DType::bf16, DType::q8_0}) {
+    for (const DType type : kEveryType) {
       for (const auto [outputs, columns] : kShapes) {
-        if (type == DType::q8_0 && columns % kQ8Block != 0) continue;
+        if (!whole_blocks(type, columns)) continue;
         const auto weights = store_as(type, random_floats(outputs * columns, 1), columns);
         for (const int64_t tokens : {1, 2, 5}) {
           const auto x = random_floats(tokens * columns, 2);
@@ -64,9 +67,9 @@ TEST(Matmul, StaysWithinTheBoundOnEveryIsa) {
 // What strict numerics stands on: a row has the same bits alone and among others, with any number
 // of threads, and on AVX2 as on AVX-512.
 TEST(Matmul, BitsDoNotDependOnTokensThreadsOrWidth) {
-  for (const DType type : {DType::f32, DType::f16, DType::bf16, DType::q8_0}) {
+  for (const DType type : kEveryType) {
     for (const auto [outputs, columns] : kShapes) {
-      if (type == DType::q8_0 && columns % kQ8Block != 0) continue;
+      if (!whole_blocks(type, columns)) continue;
       const auto weights = store_as(type, random_floats(outputs * columns, 3), columns);
       const auto x = random_floats(19 * columns, 4);
       std::vector<float> fma;

@@ -14,6 +14,7 @@
 #include "convert.h"
 #include "hwy/highway.h"
 #include "kernels/types.h"
+#include "quant_blocks.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace greta::kernels::HWY_NAMESPACE {
@@ -162,24 +163,35 @@ struct FromF16 {
   }
 };
 
-struct FromQ8 {
-  static constexpr DType kType = DType::q8_0;
+// scale · q − minimum, one rounding an operation: the values that the format defines. (A fused
+// multiply-add would round once less and give others.)
+template <DType kStored, Sixteen (*kUnpack)(const std::byte*, int64_t), bool kHasMinimum>
+struct FromQuantised {
+  static constexpr DType kType = kStored;
   static HWY_INLINE Lanes load(const std::byte* row, int64_t c) {
     const hn::RebindToSigned<Tag> d32;
     const hn::Rebind<int8_t, Tag> d8;
-    const std::byte* block = row + c / kQ8Block * kQ8BlockBytes;
-    const Vec scale = hn::Set(Tag(), f16_to_f32(load_unaligned<uint16_t>(block)));
-    const auto* from = reinterpret_cast<const int8_t*>(block) + 2 + c % kQ8Block;
+    const Sixteen block = kUnpack(row, c);
+    const Vec scale = hn::Set(Tag(), block.scale);
     Lanes out;
     for (int p = 0; p < kParts; ++p) {
-      const auto whole = hn::PromoteTo(d32, hn::LoadU(d8, from + p * kWidth));
+      const auto whole = hn::PromoteTo(d32, hn::LoadU(d8, block.q + p * kWidth));
       out.part[p] = hn::Mul(scale, hn::ConvertTo(Tag(), whole));
+      if constexpr (kHasMinimum) {
+        out.part[p] = hn::Sub(out.part[p], hn::Set(Tag(), block.minimum));
+      }
     }
     return out;
   }
 };
+using FromQ8 = FromQuantised<DType::q8_0, &sixteen_q8_0, false>;
+using FromQ4 = FromQuantised<DType::q4_0, &sixteen_q4_0, false>;
+using FromQ5 = FromQuantised<DType::q5_0, &sixteen_q5_0, false>;
+using FromQ4K = FromQuantised<DType::q4_k, &sixteen_q4_k, true>;
+using FromQ5K = FromQuantised<DType::q5_k, &sixteen_q5_k, true>;
+using FromQ6K = FromQuantised<DType::q6_k, &sixteen_q6_k, false>;
 
-// The last n < 16 columns, filled up with zeros. Q8_0 rows have no such rest.
+// The last n < 16 columns, filled up with zeros. Quantised rows have no such rest.
 template <class From>
 HWY_INLINE Lanes load_rest(const std::byte* row, int64_t c, int64_t n) {
   constexpr int64_t kBytes = From::kType == DType::f32 ? 4 : 2;

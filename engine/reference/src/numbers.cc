@@ -33,6 +33,65 @@ double round_to_format(double value, int precision, int min_exponent, double lar
   return rounded;
 }
 
+// Bits [at, at + width) of a block's bytes, the lowest first.
+unsigned bits_of(const std::byte* bytes, int64_t at, int width) {
+  unsigned value = 0;
+  for (int i = 0; i < width; ++i) {
+    const int64_t bit = at + i;
+    value |= (static_cast<unsigned>(bytes[bit / 8]) >> (bit % 8) & 1u) << i;
+  }
+  return value;
+}
+
+// Each product and difference rounded to float, as the format's definition computes them.
+double rounded(double value) { return static_cast<double>(static_cast<float>(value)); }
+
+double q4_0(const std::byte* block, int64_t i) {
+  const unsigned nibble = bits_of(block + 2, i % 16 * 8 + i / 16 * 4, 4);
+  return rounded(f16_to_double(load<uint16_t>(block)) * (static_cast<int>(nibble) - 8));
+}
+
+double q5_0(const std::byte* block, int64_t i) {
+  const unsigned value = bits_of(block + 6, i % 16 * 8 + i / 16 * 4, 4) | bits_of(block + 2, i, 1)
+                                                                              << 4;
+  return rounded(f16_to_double(load<uint16_t>(block)) * (static_cast<int>(value) - 16));
+}
+
+// Q4_K and Q5_K: eight groups of 32, each with a six-bit scale and minimum. Of the twelve bytes,
+// 0–3 hold the scales of groups 0–3 and 4–7 their minima, both with the upper two bits of the later
+// groups on top; 8–11 hold the lower four bits of the later groups' scale and minimum.
+double k_with_minimum(const std::byte* block, int64_t i, bool five_bits) {
+  const int64_t group = i / 32, lane = i % 32;
+  const std::byte* packed = block + 4;
+  unsigned scale = 0, minimum = 0;
+  if (group < 4) {
+    scale = bits_of(packed + group, 0, 6);
+    minimum = bits_of(packed + 4 + group, 0, 6);
+  } else {
+    const int64_t g = group - 4;
+    scale = bits_of(packed + 8 + g, 0, 4) | bits_of(packed + g, 6, 2) << 4;
+    minimum = bits_of(packed + 8 + g, 4, 4) | bits_of(packed + 4 + g, 6, 2) << 4;
+  }
+  const std::byte* nibbles = block + (five_bits ? 48 : 16);
+  unsigned value = bits_of(nibbles + group / 2 * 32 + lane, group % 2 * 4, 4);
+  if (five_bits) value |= bits_of(block + 16 + lane, group, 1) << 4;
+  const double step = rounded(f16_to_double(load<uint16_t>(block)) * scale);
+  const double offset = rounded(f16_to_double(load<uint16_t>(block + 2)) * minimum);
+  return rounded(rounded(step * value) - offset);
+}
+
+// Q6_K: two halves of 128 = four quarters of 32; a quarter's low four bits are in bytes of its own
+// or in the upper nibbles of the quarter two before it, its high two bits at place `quarter` of 32
+// bytes.
+double q6_k(const std::byte* block, int64_t i) {
+  const int64_t half = i / 128, quarter = i % 128 / 32, lane = i % 32;
+  const unsigned low = bits_of(block + half * 64 + quarter % 2 * 32 + lane, quarter / 2 * 4, 4);
+  const unsigned high = bits_of(block + 128 + half * 32 + lane, quarter * 2, 2);
+  const double step =
+      rounded(f16_to_double(load<uint16_t>(block + 208)) * load<int8_t>(block + 192 + i / 16));
+  return rounded(step * (static_cast<int>(low | high << 4) - 32));
+}
+
 }  // namespace
 
 double f16_to_double(uint16_t bits) {
@@ -71,6 +130,21 @@ void read_row(const engine::Tensor& tensor, int64_t row, std::span<double> out) 
         out[c] = f16_to_double(load<uint16_t>(block)) * load<int8_t>(block + 2 + element % 32);
         break;
       }
+      case TensorType::q4_0:
+        out[c] = q4_0(data + element / 32 * 18, element % 32);
+        break;
+      case TensorType::q5_0:
+        out[c] = q5_0(data + element / 32 * 22, element % 32);
+        break;
+      case TensorType::q4_k:
+        out[c] = k_with_minimum(data + element / 256 * 144, element % 256, false);
+        break;
+      case TensorType::q5_k:
+        out[c] = k_with_minimum(data + element / 256 * 176, element % 256, true);
+        break;
+      case TensorType::q6_k:
+        out[c] = q6_k(data + element / 256 * 210, element % 256);
+        break;
     }
   }
 }

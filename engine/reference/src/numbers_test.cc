@@ -3,10 +3,15 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstring>
+#include <fstream>
 #include <limits>
+#include <map>
 #include <random>
+#include <set>
+#include <string>
 #include <vector>
 
 namespace greta::reference {
@@ -111,6 +116,33 @@ TEST(Numbers, RowsOfEveryTensorType) {
       }
     }
   }
+}
+
+// The blocks that ci/peers/quant_goldens.py made with the gguf Python package.
+TEST(Numbers, QuantisedBlocksAreWhatTheFormatsOwnPackageSays) {
+  const std::map<std::string, std::pair<TensorType, int64_t>> types = {
+      {"Q8_0", {TensorType::q8_0, 32}},  {"Q4_0", {TensorType::q4_0, 32}},
+      {"Q5_0", {TensorType::q5_0, 32}},  {"Q4_K", {TensorType::q4_k, 256}},
+      {"Q5_K", {TensorType::q5_k, 256}}, {"Q6_K", {TensorType::q6_k, 256}}};
+  std::ifstream file(QUANT_GOLDENS);
+  std::set<std::string> seen;
+  for (std::string name, hex, values; file >> name >> hex >> values;) {
+    ASSERT_TRUE(types.contains(name)) << name;
+    const auto [type, elements] = types.at(name);
+    std::vector<std::byte> bytes;
+    for (size_t i = 0; i < hex.size(); i += 2) {
+      bytes.push_back(static_cast<std::byte>(std::stoul(hex.substr(i, 2), nullptr, 16)));
+    }
+    const Tensor tensor{.name = "t", .type = type, .dims = {elements, 1}, .data = bytes};
+    std::vector<double> row(static_cast<size_t>(elements));
+    read_row(tensor, 0, row);
+    for (size_t i = 0; i < row.size(); ++i) {
+      const auto bits = static_cast<uint32_t>(std::stoul(values.substr(8 * i, 8), nullptr, 16));
+      ASSERT_EQ(row[i], static_cast<double>(std::bit_cast<float>(bits))) << name << ' ' << i;
+    }
+    seen.insert(name);
+  }
+  EXPECT_EQ(seen.size(), types.size());
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <random>
+#include <stdexcept>
 
 namespace greta::reference {
 namespace {
@@ -47,6 +48,8 @@ void put_row(std::vector<std::byte>& bytes, const std::vector<double>& row, Tens
         if (column % 32 == 0) put(bytes, exact_f16(kScale));
         put(bytes, static_cast<int8_t>(row[column] / kScale));
         break;
+      default:
+        throw std::invalid_argument("no writer of this type");
     }
   }
 }

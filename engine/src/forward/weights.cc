@@ -22,6 +22,16 @@ DType dtype_of(TensorType type) {
       return DType::bf16;
     case TensorType::q8_0:
       return DType::q8_0;
+    case TensorType::q4_0:
+      return DType::q4_0;
+    case TensorType::q5_0:
+      return DType::q5_0;
+    case TensorType::q4_k:
+      return DType::q4_k;
+    case TensorType::q5_k:
+      return DType::q5_k;
+    case TensorType::q6_k:
+      return DType::q6_k;
   }
   return DType::f32;
 }
@@ -37,17 +47,19 @@ class Binder {
   Result<WeightView> matrix(const std::string& name, int64_t rows, int64_t columns) {
     TRY_ASSIGN(const Tensor* tensor, find(name, {columns, rows}));
     const DType type = dtype_of(tensor->type);
-    if (type == DType::q8_0 && columns % kernels::kQ8Block != 0) {
-      return error("tensor `" + name + "` is Q8_0 with " + std::to_string(columns) +
-                   " columns, which is no multiple of 32");
+    if (!kernels::whole_blocks(type, columns)) {
+      return error("tensor `" + name + "` is " + std::string(to_string(tensor->type)) + " with " +
+                   std::to_string(columns) + " columns, which is no multiple of " +
+                   std::to_string(kernels::block_of(type).elements));
     }
     return WeightView(tensor->data.data(), type, rows, columns);
   }
 
   Result<std::vector<float>> vector(const std::string& name, int64_t size) {
     TRY_ASSIGN(const Tensor* tensor, find(name, {size}));
-    if (tensor->type == TensorType::q8_0) {
-      return error("tensor `" + name + "` is Q8_0; norms are F32, F16 or BF16");
+    if (kernels::is_quantised(dtype_of(tensor->type))) {
+      return error("tensor `" + name + "` is " + std::string(to_string(tensor->type)) +
+                   "; norms are F32, F16 or BF16");
     }
     std::vector<float> values(static_cast<size_t>(size));
     kernels::dequantize(dtype_of(tensor->type), tensor->data.data(), values);

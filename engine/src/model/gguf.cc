@@ -20,8 +20,19 @@ std::string_view to_string(TensorType type) {
 }
 
 bool usable(TensorType type) {
-  return type == TensorType::f32 || type == TensorType::f16 || type == TensorType::bf16 ||
-         type == TensorType::q8_0;
+  switch (type) {
+    case TensorType::f32:
+    case TensorType::f16:
+    case TensorType::bf16:
+    case TensorType::q8_0:
+    case TensorType::q4_0:
+    case TensorType::q5_0:
+    case TensorType::q4_k:
+    case TensorType::q5_k:
+    case TensorType::q6_k:
+      return true;
+  }
+  return false;
 }
 
 int64_t Tensor::elements() const {

@@ -27,9 +27,19 @@
 
 namespace greta::engine {
 
-// ggml's numbers. The four named ones can be computed with; a tensor of another ggml type has its
+// ggml's numbers. The named ones can be computed with; a tensor of another ggml type has its
 // number here, so that `inspect` can show the file and GgufFile::tensor can refuse it by name.
-enum class TensorType : uint32_t { f32 = 0, f16 = 1, q8_0 = 8, bf16 = 30 };
+enum class TensorType : uint32_t {
+  f32 = 0,
+  f16 = 1,
+  q4_0 = 2,
+  q5_0 = 6,
+  q8_0 = 8,
+  q4_k = 12,
+  q5_k = 13,
+  q6_k = 14,
+  bf16 = 30
+};
 std::string_view to_string(TensorType type);  // "F32", "Q4_K", … as ggml writes them
 bool usable(TensorType type);
 

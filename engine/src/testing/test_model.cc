@@ -21,12 +21,12 @@ void pad(std::vector<std::byte>& to) { to.resize((to.size() + 31) / 32 * 32); }
 
 void put_values(std::vector<std::byte>& to, const TensorSpec& tensor) {
   if (tensor.type == TensorType::q8_0) {
-    for (size_t i = 0; i < tensor.values.size(); i += kernels::kQ8Block) {
+    for (size_t i = 0; i < tensor.values.size(); i += 32) {
       const float scale = 1.0f / 128;  // values lie within ±1
       std::vector<std::byte> half(2);
       kernels::round_to(DType::f16, {&scale, 1}, half.data());
       to.insert(to.end(), half.begin(), half.end());
-      for (size_t j = 0; j < kernels::kQ8Block; ++j) {
+      for (size_t j = 0; j < 32; ++j) {
         put(to, static_cast<int8_t>(std::nearbyint(tensor.values[i + j] / scale)));
       }
     }

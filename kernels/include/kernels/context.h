@@ -27,7 +27,7 @@ enum class Op : uint8_t {
   add,
 };
 inline constexpr int kOps = 11;
-inline constexpr int kDTypes = 4;
+inline constexpr int kDTypes = 9;
 const char* to_string(Op op);
 
 // What runs when `op` is launched on this machine for elements of `type` (weights for embedding and

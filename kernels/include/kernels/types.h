@@ -14,25 +14,42 @@ enum class [[nodiscard]] Status{ok, bad_shape, bad_dtype};
 const char* to_string(Status status);
 
 // How elements lie in memory. Arithmetic is always fp32.
-enum class DType : uint8_t { f32, f16, bf16, q8_0 };
+enum class DType : uint8_t { f32, f16, bf16, q8_0, q4_0, q5_0, q4_k, q5_k, q6_k };
 const char* to_string(DType type);
 
-// Q8_0 as ggml stores it: 32 weights = fp16 scale (2 bytes) + 32 signed bytes; w_i = scale · q_i.
-inline constexpr int64_t kQ8Block = 32;
-inline constexpr int64_t kQ8BlockBytes = 34;
-
-// Bytes of a row of `columns` elements; columns of Q8_0 are a multiple of 32.
-constexpr int64_t row_bytes(DType type, int64_t columns) {
+// Elements are stored in blocks; quantised ones share scales within a block (quant_blocks.h has the
+// layouts). A row holds whole blocks.
+struct Block {
+  int64_t elements, bytes;
+};
+constexpr Block block_of(DType type) {
   switch (type) {
     case DType::f32:
-      return columns * 4;
+      return {1, 4};
     case DType::f16:
     case DType::bf16:
-      return columns * 2;
+      return {1, 2};
     case DType::q8_0:
-      return columns / kQ8Block * kQ8BlockBytes;
+      return {32, 34};
+    case DType::q4_0:
+      return {32, 18};
+    case DType::q5_0:
+      return {32, 22};
+    case DType::q4_k:
+      return {256, 144};
+    case DType::q5_k:
+      return {256, 176};
+    case DType::q6_k:
+      return {256, 210};
   }
-  return 0;
+  return {1, 0};
+}
+constexpr bool is_quantised(DType type) { return block_of(type).elements > 1; }
+constexpr bool whole_blocks(DType type, int64_t columns) {
+  return columns % block_of(type).elements == 0;
+}
+constexpr int64_t row_bytes(DType type, int64_t columns) {
+  return columns / block_of(type).elements * block_of(type).bytes;
 }
 
 // (rows, columns) of T, row-major; rows lie `stride` elements apart.
@@ -108,7 +125,7 @@ class KvSlab {
         positions_(positions),
         head_dim_(head_dim),
         head_stride_(head_stride) {
-    assert(type != DType::q8_0 && head_stride >= positions * head_dim);
+    assert(!is_quantised(type) && head_stride >= positions * head_dim);
   }
   template <class U>
   requires std::is_same_v<const U, Byte> KvSlab(

@@ -38,7 +38,27 @@ inline std::vector<float> random_floats(int64_t n, uint32_t seed, float scale = 
   return out;
 }
 
-// Rows of `type`, and what they mean in fp32.
+// Every bit pattern of the quants and of their small scales; the fp16 scales are within 2^-7 …
+// 2^-5.
+inline std::vector<std::byte> random_blocks(DType type, int64_t blocks, uint32_t seed) {
+  std::mt19937 engine(seed);
+  const Block block = block_of(type);
+  std::vector<std::byte> out(static_cast<size_t>(blocks * block.bytes));
+  for (std::byte& byte : out) byte = static_cast<std::byte>(engine() >> 24);
+  const std::vector<int64_t> scales = type == DType::q6_k     ? std::vector<int64_t>{208}
+                                      : block.elements == 256 ? std::vector<int64_t>{0, 2}
+                                                              : std::vector<int64_t>{0};
+  for (int64_t b = 0; b < blocks; ++b) {
+    for (const int64_t at : scales) {
+      const auto half = static_cast<uint16_t>(0x2000 + (engine() >> 22) * 2);
+      std::memcpy(out.data() + b * block.bytes + at, &half, 2);
+    }
+  }
+  return out;
+}
+
+// Rows of `type`, and what they mean in fp32. Quantised ones are random blocks, whatever the
+// values.
 struct Stored {
   std::vector<std::byte> bytes;
   std::vector<float> values;
@@ -48,21 +68,9 @@ inline Stored store_as(DType type, std::span<const float> values, int64_t column
   out.values.resize(values.size());
   const auto n = static_cast<int64_t>(values.size());
   out.bytes.resize(static_cast<size_t>(n / columns * row_bytes(type, columns)));
-  if (type == DType::q8_0) {
-    for (int64_t block = 0; block < n / kQ8Block; ++block) {
-      std::byte* to = out.bytes.data() + block * kQ8BlockBytes;
-      const float* from = values.data() + block * kQ8Block;
-      float largest = 0;
-      for (int64_t i = 0; i < kQ8Block; ++i) largest = std::max(largest, std::abs(from[i]));
-      const uint16_t scale = f32_to_f16(largest / 127);
-      std::memcpy(to, &scale, 2);
-      for (int64_t i = 0; i < kQ8Block; ++i) {
-        const float scaled = largest > 0 ? std::round(from[i] / (largest / 127)) : 0;
-        const auto q = static_cast<int8_t>(scaled);
-        std::memcpy(to + 2 + i, &q, 1);
-        out.values[static_cast<size_t>(block * kQ8Block + i)] = f16_to_f32(scale) * q;
-      }
-    }
+  if (is_quantised(type)) {
+    out.bytes = random_blocks(type, n / block_of(type).elements, 1);
+    dequantize(type, out.bytes.data(), out.values);
   } else {
     round_to(type, values, out.bytes.data());
     for (size_t i = 0; i < values.size(); ++i) {
