@@ -26,7 +26,7 @@ double sum_error(int64_t roundings) {
 }  // namespace
 
 History::History(const AttentionShape& shape)
-    : shape_(shape), rope_(shape.head_dim, shape.rope_base) {
+    : shape_(shape), rope_(shape.head_dim, shape.rope_base, shape.rope_factors) {
   clear();
 }
 

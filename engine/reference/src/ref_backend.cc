@@ -87,7 +87,7 @@ class RefBackend : public Backend {
       : config_(config),
         options_(options),
         weights_(std::move(weights)),
-        rope_(config.head_dim, config.rope_base) {
+        rope_(config.head_dim, config.rope_base, config.rope_factors) {
     reset();
   }
 

@@ -4,9 +4,10 @@
 
 namespace greta::reference {
 
-Rope::Rope(int64_t head_dim, double base) {
+Rope::Rope(int64_t head_dim, double base, std::span<const float> factors) {
   for (int64_t i = 0; i < head_dim; i += 2) {
     frequency_.push_back(std::pow(base, -static_cast<double>(i) / static_cast<double>(head_dim)));
+    if (!factors.empty()) frequency_.back() /= static_cast<double>(factors[frequency_.size() - 1]);
   }
 }
 

@@ -307,6 +307,7 @@ Result<std::unique_ptr<Probe>> make_verify_probe(const ModelConfig& config, cons
                              .kv_heads = config.kv_heads,
                              .head_dim = config.head_dim,
                              .rope_base = config.rope_base,
+                             .rope_factors = config.rope_factors,
                              .kv_type = options.kv_type};
   return std::make_unique<VerifyProbe>(shape, std::move(requested), output);
 }

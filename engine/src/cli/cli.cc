@@ -42,6 +42,7 @@ constexpr Command kCommands[] = {
     {"inspect", "Show what is in a GGUF file", register_inspect},
     {"describe", "Show backends, flags, faults and record kinds of this program",
      register_describe},
+    {"synth", "Make a model of a real shape with random weights", register_synth},
 };
 
 // What the command line holds that nothing declares.

@@ -18,6 +18,7 @@ RunCommand register_bench(CLI::App& app);
 RunCommand register_tokenize(CLI::App& app);
 RunCommand register_inspect(CLI::App& app);
 RunCommand register_describe(CLI::App& app);
+RunCommand register_synth(CLI::App& app);
 
 // Prints "greta-infer: …" on stderr and returns the error's exit code.
 int report(const Error& error);

@@ -22,6 +22,7 @@ struct RunOptions {
   std::string prompt, prompt_file, tokens_file, requests_file, out;
   bool has_prompt = false, no_stop_at_eos = false, dump_logits = false, greedy = false;
   int64_t max_tokens = 32;
+  Sampling sampling;
 };
 
 // One run of the process: what it needs, and what it has to tell at its end.
@@ -38,6 +39,7 @@ class Run {
     effective_.kv_type = options.model.kv_type;
     effective_.threads = backend_opts.threads;
     effective_.model_file = options.model.model;
+    effective_.sampling = options.sampling;
   }
 
   // The exit code. effective.json is written whatever happened, so that a failed run says what it
@@ -97,7 +99,8 @@ class Run {
       Request request{.id = prompt.id,
                       .prompt_tokens = prompt.token_ids.value_or(std::vector<int32_t>{}),
                       .max_tokens = prompt.max_tokens.value_or(options_.max_tokens),
-                      .stop_at_eos = !options_.no_stop_at_eos};
+                      .stop_at_eos = !options_.no_stop_at_eos,
+                      .sampling = options_.sampling};
       if (prompt.text) {
         if (const auto doubt = prompt_warning(*prompt.text, options_.has_prompt)) {
           warn(prompts.size() > 1 ? "request `" + printable(prompt.id) + "`: " + *doubt : *doubt);
@@ -199,6 +202,10 @@ Result<int> run(const RunOptions& options) {
   if (options.dump_logits && options.out.empty()) {
     return fail(EngineExit::usage, "--dump-logits writes into --out, which is not given");
   }
+  TRY(check(options.sampling));
+  if (options.greedy && options.sampling.temperature > 0) {
+    return fail(EngineExit::usage, "--greedy and --temperature above 0 contradict each other");
+  }
   TRY_ASSIGN(auto flags, Flags::from_process());
   TRY_ASSIGN(const auto backend_opts, backend_options(options.model));
   TRY_ASSIGN(auto backend, resolve_backend(options.model.backend));
@@ -228,7 +235,18 @@ RunCommand register_run(CLI::App& app) {
   app.add_option("-o,--out", options->out, "folder for records and effective.json; absent or empty")
       ->type_name("DIR");
   add_model_options(app, options->model);
-  app.add_flag("--greedy", options->greedy, "take the token with the largest logit (always so)");
+  app.add_flag("--greedy", options->greedy, "take the token with the largest logit (the default)");
+  app.add_option("--temperature", options->sampling.temperature,
+                 "draw from softmax(logits / T); 0 takes the largest")
+      ->type_name("T")
+      ->capture_default_str();
+  app.add_option("--top-k", options->sampling.top_k, "draw from the K most likely; 0: from all")
+      ->type_name("K");
+  app.add_option("--top-p", options->sampling.top_p,
+                 "draw from the fewest most likely tokens that have probability P together")
+      ->type_name("P");
+  app.add_option("--seed", options->sampling.seed, "of the draws: the same seed, the same text")
+      ->type_name("N");
   app.add_flag("--no-stop-at-eos", options->no_stop_at_eos, "go on after an end token");
   app.add_flag("--dump-logits", options->dump_logits,
                "write the logits of each request as fp32 into --out");

@@ -27,6 +27,7 @@ Json model_json(const EffectiveRun& run) {
   model["context"] = config.context;
   model["rms_eps"] = config.rms_eps;
   model["rope_base"] = config.rope_base;
+  if (!config.rope_factors.empty()) model["rope_factors"] = config.rope_factors;
   model["tied_embeddings"] = config.tied_embeddings;
   return model;
 }
@@ -65,6 +66,12 @@ std::string effective_json(const EffectiveRun& run, const Flags& flags) {
   out["kv_type"] = run.kv_type;
   out["threads"] = run.threads;
   out["model"] = model_json(run);
+  if (run.sampling.temperature > 0) {
+    out["sampling"] = {{"temperature", run.sampling.temperature},
+                       {"top_k", run.sampling.top_k},
+                       {"top_p", run.sampling.top_p},
+                       {"seed", run.sampling.seed}};
+  }
   out["injected"] = "";
   out["flags"] = Json::array();
   for (const auto& flag : flags.effective()) {

@@ -10,6 +10,7 @@
 #include "forward/backend.h"
 #include "io/flags.h"
 #include "model/model_config.h"
+#include "session/sampler.h"
 
 namespace greta::engine {
 
@@ -19,6 +20,7 @@ struct EffectiveRun {
   std::string model_file = {};
   std::optional<ModelConfig> model = {};  // nothing: the model could not be loaded
   std::vector<KernelLaunches> kernels = {};
+  Sampling sampling = {};
 };
 
 // Contract version, engine, version and build: how describe.json and effective.json begin.

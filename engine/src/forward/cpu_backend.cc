@@ -73,7 +73,7 @@ class CpuBackend final : public Backend {
         context_(options.threads),
         kv_(options.kv_type, config.layers, config.kv_heads, options.max_seq, config.head_dim,
             slot_fill(faults)),
-        rotations_(options.max_seq + 1, config.head_dim, config.rope_base),
+        rotations_(options.max_seq + 1, config.head_dim, config.rope_base, config.rope_factors),
         paths_(config, arm, faults) {}
 
   void reset() override { kv_.reset(); }

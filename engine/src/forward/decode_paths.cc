@@ -123,12 +123,15 @@ Result<> check_decode_matmul(const Flags& flags) {
               "valu; mfma belongs to the backends emu, hip and cuda");
 }
 
-RotationTable::RotationTable(int64_t positions, int64_t head_dim, double base)
+RotationTable::RotationTable(int64_t positions, int64_t head_dim, double base,
+                             std::span<const float> factors)
     : positions_(positions), head_dim_(head_dim) {
   values_.resize(static_cast<size_t>(positions * head_dim));
   for (int64_t i = 0; i < head_dim / 2; ++i) {
+    const double factor =
+        factors.empty() ? 1.0 : static_cast<double>(factors[static_cast<size_t>(i)]);
     const double frequency =
-        std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim));
+        std::pow(base, -2.0 * static_cast<double>(i) / static_cast<double>(head_dim)) / factor;
     for (int64_t p = 0; p < positions; ++p) {
       const double angle = static_cast<double>(p) * frequency;
       const auto at = static_cast<size_t>(p * head_dim + 2 * i);

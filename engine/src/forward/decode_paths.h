@@ -31,7 +31,8 @@ Result<> check_decode_matmul(const Flags& flags);
 // cos and sin of every position and pair, computed in double and rounded once.
 class RotationTable {
  public:
-  RotationTable(int64_t positions, int64_t head_dim, double base);
+  // factors: ModelConfig::rope_factors
+  RotationTable(int64_t positions, int64_t head_dim, double base, std::span<const float> factors);
   // (rows, head_dim) for positions [pos0, pos0 + rows)
   kernels::Rows<const float> rows(int64_t pos0, int64_t rows) const;
   std::span<const float> row(int64_t position) const { return rows(position, 1).row_span(0); }

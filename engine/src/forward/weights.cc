@@ -12,30 +12,6 @@ namespace {
 using kernels::DType;
 using kernels::WeightView;
 
-DType dtype_of(TensorType type) {
-  switch (type) {
-    case TensorType::f32:
-      return DType::f32;
-    case TensorType::f16:
-      return DType::f16;
-    case TensorType::bf16:
-      return DType::bf16;
-    case TensorType::q8_0:
-      return DType::q8_0;
-    case TensorType::q4_0:
-      return DType::q4_0;
-    case TensorType::q5_0:
-      return DType::q5_0;
-    case TensorType::q4_k:
-      return DType::q4_k;
-    case TensorType::q5_k:
-      return DType::q5_k;
-    case TensorType::q6_k:
-      return DType::q6_k;
-  }
-  return DType::f32;
-}
-
 std::string shape_text(const std::vector<int64_t>& dims) {
   return Tensor{.name = {}, .type = {}, .dims = dims, .data = {}}.shape();
 }
@@ -65,6 +41,8 @@ class Binder {
     kernels::dequantize(dtype_of(tensor->type), tensor->data.data(), values);
     return values;
   }
+
+  void is_used(const std::string& name) { bound_.insert(name); }
 
   // Every tensor of the file must have been asked for.
   Result<> nothing_left() const {
@@ -109,6 +87,30 @@ class Binder {
 
 }  // namespace
 
+kernels::DType dtype_of(TensorType type) {
+  switch (type) {
+    case TensorType::f32:
+      return DType::f32;
+    case TensorType::f16:
+      return DType::f16;
+    case TensorType::bf16:
+      return DType::bf16;
+    case TensorType::q8_0:
+      return DType::q8_0;
+    case TensorType::q4_0:
+      return DType::q4_0;
+    case TensorType::q5_0:
+      return DType::q5_0;
+    case TensorType::q4_k:
+      return DType::q4_k;
+    case TensorType::q5_k:
+      return DType::q5_k;
+    case TensorType::q6_k:
+      return DType::q6_k;
+  }
+  return DType::f32;
+}
+
 Result<Weights> bind_weights(const GgufFile& file, const ModelConfig& config) {
   Binder bind(file);
   Weights weights;
@@ -133,6 +135,7 @@ Result<Weights> bind_weights(const GgufFile& file, const ModelConfig& config) {
     TRY_ASSIGN(layer.down, bind.matrix(block + "ffn_down.weight", config.dim, config.ffn));
     weights.layers.push_back(std::move(layer));
   }
+  bind.is_used("rope_freqs.weight");  // by ModelConfig
   TRY(bind.nothing_left());
   return weights;
 }

@@ -11,6 +11,8 @@
 
 namespace greta::engine {
 
+kernels::DType dtype_of(TensorType type);  // of a usable type
+
 struct LayerWeights {
   std::vector<float> attn_norm, ffn_norm;  // (dim)
   kernels::WeightView wq;                  // (heads·head_dim, dim)

@@ -1,6 +1,7 @@
 #include "model/model_config.h"
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <optional>
 #include <set>
@@ -52,7 +53,9 @@ class ConfigReader {
                                        .exit_code = static_cast<int>(EngineExit::input)});
   }
   Result<> check_keys() const;
-  Result<> check_rope(const ModelConfig& config) const;
+  Result<> read_rope(ModelConfig* config) const;
+  Result<double> linear_scaling() const;
+  Result<> read_rope_freqs(ModelConfig* config) const;
   Result<> check_tensors(ModelConfig* config) const;
   Result<int64_t> vocabulary() const;
   // A positive integer up to `most`; without a default, the key must be there.
@@ -88,31 +91,63 @@ Result<> ConfigReader::check_keys() const {
   return {};
 }
 
-Result<> ConfigReader::check_rope(const ModelConfig& config) const {
-  TRY_ASSIGN(const int64_t rotated, size("llama.rope.dimension_count", kMaxDim, config.head_dim));
-  if (rotated != config.head_dim) {
-    return error("metadata `llama.rope.dimension_count` is " + std::to_string(rotated) +
-                 ", but heads have " + std::to_string(config.head_dim) +
-                 " elements: partial rotation is not supported");
-  }
+// 1 where positions are not scaled.
+Result<double> ConfigReader::linear_scaling() const {
+  bool linear = true;
   if (file_.has("llama.rope.scaling.type")) {
     TRY_ASSIGN(const auto type, file_.text("llama.rope.scaling.type"));
-    if (type != "none")
+    if (type != "none" && type != "linear") {
       return error("metadata `llama.rope.scaling.type` is \"" + printable(type) +
-                   "\": RoPE scaling is not supported");
+                   "\": this engine has none and linear");
+    }
+    linear = type == "linear";
   }
+  double scaling = 1;
   for (const auto* key : {"llama.rope.scaling.factor", "llama.rope.scale_linear"}) {
     if (!file_.has(key)) continue;
     TRY_ASSIGN(const double factor, file_.real(key));
-    if (factor != 1.0)
+    if (!(factor > 0 && factor < 1e6)) {
       return error("metadata `" + std::string(key) + "` is " + std::to_string(factor) +
-                   ": RoPE scaling is not supported");
+                   ", outside 0 to 1e6");
+    }
+    if (linear) scaling = factor;
   }
-  if (file_.has_tensor("rope_freqs.weight")) {
-    return error(
-        "tensor `rope_freqs.weight`: per-frequency RoPE scaling (Llama 3.1 and later) is not "
-        "supported");
+  return scaling;
+}
+
+Result<> ConfigReader::read_rope_freqs(ModelConfig* config) const {
+  TRY_ASSIGN(const Tensor* tensor, file_.tensor("rope_freqs.weight"));
+  if (tensor->type != TensorType::f32 ||
+      tensor->dims != std::vector<int64_t>{config->head_dim / 2}) {
+    return error("tensor `rope_freqs.weight` is " + std::string(to_string(tensor->type)) + " " +
+                 tensor->shape() + "; heads of " + std::to_string(config->head_dim) +
+                 " elements ask for F32 [" + std::to_string(config->head_dim / 2) + "]");
   }
+  for (int64_t i = 0; i < config->head_dim / 2; ++i) {
+    float factor = 0;
+    std::memcpy(&factor, tensor->data.data() + i * 4, sizeof factor);
+    if (!(factor > 0 && factor < 1e6f)) {
+      return error("tensor `rope_freqs.weight`: element " + std::to_string(i) + " is " +
+                   std::to_string(factor) + ", outside 0 to 1e6");
+    }
+    config->rope_factors[static_cast<size_t>(i)] *= factor;
+  }
+  return {};
+}
+
+Result<> ConfigReader::read_rope(ModelConfig* config) const {
+  TRY_ASSIGN(const int64_t rotated, size("llama.rope.dimension_count", kMaxDim, config->head_dim));
+  if (rotated != config->head_dim) {
+    return error("metadata `llama.rope.dimension_count` is " + std::to_string(rotated) +
+                 ", but heads have " + std::to_string(config->head_dim) +
+                 " elements: partial rotation is not supported");
+  }
+  TRY_ASSIGN(const double scaling, linear_scaling());
+  const bool has_factors = file_.has_tensor("rope_freqs.weight");
+  if (scaling == 1 && !has_factors) return {};
+  config->rope_factors.assign(static_cast<size_t>(config->head_dim / 2),
+                              static_cast<float>(scaling));
+  if (has_factors) TRY(read_rope_freqs(config));
   return {};
 }
 
@@ -144,6 +179,7 @@ Result<> ConfigReader::check_tensors(ModelConfig* config) const {
   const int64_t dim = config->dim;
   TRY(check("token_embd.weight", {dim, config->vocab}));
   TRY(check("output_norm.weight", {dim}));
+  expected.insert("rope_freqs.weight");  // where it is there, read_rope_freqs has checked it
   config->tied_embeddings = !file_.has_tensor("output.weight");
   if (!config->tied_embeddings) TRY(check("output.weight", {dim, config->vocab}));
   for (int64_t layer = 0; layer < config->layers; ++layer) {
@@ -220,7 +256,7 @@ Result<ModelConfig> ConfigReader::read() {
     }
     config.rope_base = static_cast<float>(base);
   }
-  TRY(check_rope(config));
+  TRY(read_rope(&config));
   TRY(check_tensors(&config));
   return config;
 }

@@ -2,6 +2,7 @@
 // The shape of a `llama` model, read and checked once.
 
 #include <cstdint>
+#include <vector>
 
 #include "contract/result.h"
 #include "model/gguf.h"
@@ -19,6 +20,9 @@ struct ModelConfig {
   int64_t context = 0;  // longest sequence the model was trained for
   float rms_eps = 1e-5f;
   float rope_base = 10000.0f;
+  // (head_dim / 2) or empty: pair i turns by position · base^(−2i/head_dim) / factor_i. Linear
+  // scaling gives all the same; Llama 3.1 and later keep theirs in the tensor `rope_freqs.weight`.
+  std::vector<float> rope_factors = {};
   bool tied_embeddings = false;  // no output.weight: the embedding is the LM head
   int64_t group() const { return heads / kv_heads; }  // query heads per KV head
   int64_t q_dim() const { return heads * head_dim; }

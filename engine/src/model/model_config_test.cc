@@ -101,9 +101,9 @@ TEST(ModelConfig, EveryMisfitIsNamed) {
       {{.q_rows = 16},
        "tensor `blk.0.attn_q.weight` has the shape [32, 16], but the metadata asks for [32, 32]"},
       {metadata([](GgufBuilder& file) { file.text("llama.rope.scaling.type", "yarn"); }),
-       "metadata `llama.rope.scaling.type` is \"yarn\": RoPE scaling is not supported"},
-      {metadata([](GgufBuilder& file) { file.real("llama.rope.scaling.factor", 8); }),
-       "metadata `llama.rope.scaling.factor` is 8.000000: RoPE scaling is not supported"},
+       "metadata `llama.rope.scaling.type` is \"yarn\": this engine has none and linear"},
+      {metadata([](GgufBuilder& file) { file.real("llama.rope.scaling.factor", -8); }),
+       "metadata `llama.rope.scaling.factor` is -8.000000, outside 0 to 1e6"},
       {metadata([](GgufBuilder& file) { file.integer("llama.rope.freq_bas", 8); }),
        "metadata `llama.rope.freq_bas` is not supported: it may change the computation (did you "
        "mean "
@@ -114,9 +114,10 @@ TEST(ModelConfig, EveryMisfitIsNamed) {
        "metadata `llama.vocab_size` is 10, but `tokenizer.ggml.tokens` has 1"},
       {metadata([](GgufBuilder& file) { file.integer("llama.attention.value_length", 16); }),
        "metadata `llama.attention.value_length` is 16, but keys have 8 elements"},
+      {tensor("rope_freqs.weight", {5}),
+       "tensor `rope_freqs.weight` is F32 [5]; heads of 8 elements ask for F32 [4]"},
       {tensor("rope_freqs.weight", {4}),
-       "tensor `rope_freqs.weight`: per-frequency RoPE scaling (Llama 3.1 and later) is not "
-       "supported"},
+       "tensor `rope_freqs.weight`: element 0 is 0.000000, outside 0 to 1e6"},
       {tensor("blk.0.attn_q.bias", {32}),
        "tensor `blk.0.attn_q.bias` is none that a llama model of 2 layers has (did you mean "
        "`blk.0.attn_q.weight`?)"},

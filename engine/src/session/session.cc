@@ -100,6 +100,7 @@ Result<Generation> Session::Impl::generate(const Request& request, const OnToken
   out.prefill_s = seconds_since(start);
 
   start = Clock::now();
+  Sampler sampler(request.sampling);
   auto position = static_cast<int64_t>(request.prompt_tokens.size());
   out.stop_reason = "max_tokens";
   while (static_cast<int64_t>(out.tokens.size()) < request.max_tokens) {
@@ -114,7 +115,7 @@ Result<Generation> Session::Impl::generate(const Request& request, const OnToken
       ++out.decode_passes;
       ++position;
     }
-    TRY_ASSIGN(const int32_t token, greedy(logits));
+    TRY_ASSIGN(const int32_t token, sampler.next(logits));
     out.tokens.push_back(token);
     const std::string piece = parts.tokenizer.piece(token, false);
     out.text += piece;

@@ -1,5 +1,5 @@
 #pragma once
-// One loaded model answering requests: prefill, greedy decode, records.
+// One loaded model answering requests: prefill, decode, records.
 
 #include <cstdint>
 #include <functional>
@@ -13,6 +13,7 @@
 #include "io/flags.h"
 #include "io/output.h"
 #include "model/model_config.h"
+#include "session/sampler.h"
 #include "tokenizer/tokenizer.h"
 
 namespace greta::engine {
@@ -22,6 +23,7 @@ struct Request {
   std::vector<int32_t> prompt_tokens;
   int64_t max_tokens = 0;  // 2: prefill gives token 1, decode0 gives token 2
   bool stop_at_eos = true;
+  Sampling sampling = {};
 };
 
 struct Generation {

@@ -310,6 +310,65 @@ TEST(Sampler, TakesTheLargestAndNeverNan) {
   EXPECT_EQ(none.error().exit_code, static_cast<int>(EngineExit::numeric));
 }
 
+std::vector<int> drawn(const Sampling& sampling, const std::vector<float>& logits, int draws) {
+  Sampler sampler(sampling);
+  std::vector<int> counts(logits.size());
+  for (int i = 0; i < draws; ++i) ++counts[static_cast<size_t>(sampler.next(logits).value())];
+  return counts;
+}
+
+TEST(Sampler, DrawsWithTheProbabilitiesOfTheSoftmax) {
+  // Probabilities 1/2, 1/4, 1/8, 1/8 at temperature 1.
+  const std::vector<float> logits = {std::log(2.0f), std::log(1.0f), std::log(0.5f),
+                                     std::log(0.5f)};
+  constexpr int kDraws = 40000;
+  struct Case {
+    Sampling sampling;
+    std::vector<double> wanted;
+  };
+  const Case cases[] = {
+      {{.temperature = 1, .seed = 1}, {0.5, 0.25, 0.125, 0.125}},
+      {{.temperature = 0.5, .seed = 2}, {16 / 22.0, 4 / 22.0, 1 / 22.0, 1 / 22.0}},
+      {{.temperature = 1, .top_k = 2, .seed = 3}, {2 / 3.0, 1 / 3.0, 0, 0}},
+      {{.temperature = 1, .top_k = 3, .seed = 4}, {4 / 7.0, 2 / 7.0, 1 / 7.0, 0}},
+      {{.temperature = 1, .top_p = 0.5, .seed = 5}, {1, 0, 0, 0}},
+      {{.temperature = 1, .top_p = 0.6, .seed = 6}, {2 / 3.0, 1 / 3.0, 0, 0}},
+      {{.temperature = 1, .top_k = 2, .top_p = 0.6, .seed = 7}, {1, 0, 0, 0}},
+      {{}, {1, 0, 0, 0}},
+  };
+  for (const Case& c : cases) {
+    const auto counts = drawn(c.sampling, logits, kDraws);
+    for (size_t i = 0; i < counts.size(); ++i) {
+      const double wanted = c.wanted[i] * kDraws;
+      // Five standard deviations: one case in two million fails by chance, and the seeds are fixed.
+      EXPECT_NEAR(counts[i], wanted, 5 * std::sqrt(wanted))
+          << "seed " << c.sampling.seed << ", " << i;
+    }
+    EXPECT_EQ(counts, drawn(c.sampling, logits, kDraws)) << "the same seed gives other draws";
+  }
+}
+
+TEST(Sampler, NanIsNeverDrawnAndInfinityAlways) {
+  Sampler sampler({.temperature = 2, .seed = 1});
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_NE(sampler.next(std::vector<float>{0, NAN, 0, -INFINITY}).value() % 2, 1);
+    EXPECT_EQ(sampler.next(std::vector<float>{0, INFINITY, 0}).value(), 1);
+  }
+  EXPECT_FALSE(sampler.next(std::vector<float>{NAN, NAN}));
+}
+
+TEST(Sampler, SettingsThatMeanNothingAreRefused) {
+  for (const Sampling& bad :
+       {Sampling{.temperature = -1}, Sampling{.temperature = NAN},
+        Sampling{.temperature = 1, .top_k = -1}, Sampling{.temperature = 1, .top_p = 0},
+        Sampling{.temperature = 1, .top_p = 1.5}, Sampling{.top_k = 5}, Sampling{.top_p = 0.5},
+        Sampling{.seed = 1}}) {
+    EXPECT_FALSE(check(bad));
+  }
+  EXPECT_TRUE(check({}));
+  EXPECT_TRUE(check({.temperature = 0.7, .top_k = 40, .top_p = 0.9, .seed = 3}));
+}
+
 TEST(TensorStats, CountsWhatIsNotANumber) {
   const TensorStats stats = stats_of(std::vector<float>{3, NAN, -1, INFINITY, 0, 2});
   EXPECT_EQ(stats.nan, 1);

@@ -56,6 +56,7 @@ namespace greta::reference {
 struct AttentionShape {
   int64_t layers = 0, heads = 0, kv_heads = 0, head_dim = 0;
   double rope_base = 10000.0;
+  std::vector<float> rope_factors = {};  // (head_dim / 2), or empty
   engine::KvType kv_type = engine::KvType::f32;
 };
 
