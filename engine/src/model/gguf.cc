@@ -35,6 +35,15 @@ bool usable(TensorType type) {
   return false;
 }
 
+std::string usable_names() {
+  std::string out;
+  for (const BlockLayout& layout : kBlockLayouts) {
+    if (!usable(static_cast<TensorType>(layout.type))) continue;
+    out += (out.empty() ? "" : ", ") + std::string(layout.name);
+  }
+  return out;
+}
+
 int64_t Tensor::elements() const {
   int64_t count = 1;
   for (const int64_t dim : dims) count *= dim;
@@ -185,8 +194,8 @@ Result<const Tensor*> GgufFile::tensor(std::string_view name) const {
   const Tensor& tensor = impl_->tensors[found->second];
   if (!usable(tensor.type)) {
     return input_error(path(), "tensor " + backticked(name) + " has type " +
-                                   std::string(to_string(tensor.type)) +
-                                   ": this engine reads F32, F16, BF16, Q8_0");
+                                   std::string(to_string(tensor.type)) + ": this engine reads " +
+                                   usable_names());
   }
   return &tensor;
 }

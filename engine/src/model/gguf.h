@@ -42,6 +42,7 @@ enum class TensorType : uint32_t {
 };
 std::string_view to_string(TensorType type);  // "F32", "Q4_K", … as ggml writes them
 bool usable(TensorType type);
+std::string usable_names();  // "F32, F16, …"
 
 struct Tensor {
   std::string name;

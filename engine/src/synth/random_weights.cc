@@ -84,13 +84,15 @@ void RandomRows::plain(std::vector<std::byte>& row) {
 // Random bytes, with the fp16 scales put where the type has them (kernels/src/quant_blocks.h).
 void RandomRows::block(std::byte* to) {
   fill(to, kernels::block_of(dtype_of(type_)).bytes);
+  // Quants from −n/2 to n/2 − 1 have the mean −1/2: as many blocks turn it round.
+  const double sign = (random() & 1) == 0 ? 1 : -1;
   switch (type_) {
     case TensorType::q8_0:
-      return put_half(to, deviation_ / spread(256));
+      return put_half(to, sign * deviation_ / spread(256));
     case TensorType::q4_0:
-      return put_half(to, deviation_ / spread(16));
+      return put_half(to, sign * deviation_ / spread(16));
     case TensorType::q5_0:
-      return put_half(to, deviation_ / spread(32));
+      return put_half(to, sign * deviation_ / spread(32));
     case TensorType::q4_k:
     case TensorType::q5_k: {
       // Every sub-block has scale = minimum in 32 … 63, so that its middle is zero: of the twelve
@@ -112,7 +114,7 @@ void RandomRows::block(std::byte* to) {
       for (int i = 0; i < 16; ++i) {  // scales of 64 … 127
         to[192 + i] = static_cast<std::byte>((static_cast<unsigned>(to[192 + i]) & 63u) | 64u);
       }
-      return put_half(to + 208, deviation_ / (spread(64) * 97.3));
+      return put_half(to + 208, sign * deviation_ / (spread(64) * 97.3));
     }
     case TensorType::f32:
     case TensorType::f16:
