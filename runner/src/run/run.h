@@ -2,10 +2,10 @@
 // greta run: from a spec to cells in the store, gates, a report and the verdict against its
 // baselines.
 //
-// Exit codes, the worst of all specs given: 130 interrupted; 2 usage or spec; 1 a gate failed; 4 a
-// cell is not ok (its engine failed, or this machine) though no gate failed on what there is; 3 a
-// gate measured nothing; 0. A gate that fails outranks a failed cell: a wrong answer is stronger
-// news than a missing one.
+// Exit codes, the worst of all specs given: 130 interrupted; 2 usage or spec; 4 a cell is not ok
+// (its engine failed, or this machine); 1 a gate failed; 3 a gate measured nothing; 0. A failed
+// cell outranks a failed gate: what did not run whole has no verdict, and the code must not depend
+// on what the rest happens to say.
 
 #include <map>
 #include <string>
