@@ -7,6 +7,7 @@
 // (First, because it includes this file once more for each instruction set.)
 #include <algorithm>
 
+#include "blocks-inl.h"
 #include "kernels/kernels.h"
 #include "registry.h"
 #include "simd-inl.h"
@@ -71,10 +72,24 @@ HWY_INLINE void tile_all_tokens(const float* weights, int64_t weight_stride, con
   }
 }
 
-// kRows outputs of one token straight from the stored weights.
-template <class From, int kRows>
+// A block each of several rows.
+template <class Blocks, int kRows>
+struct Several {
+  explicit HWY_INLINE Several(const std::byte* const (&rows)[kRows])
+      : Several(rows, std::make_integer_sequence<int, kRows>()) {}
+  template <int... kIndex>
+  HWY_INLINE Several(const std::byte* const (&rows)[kRows], std::integer_sequence<int, kIndex...>)
+      : block{Blocks(rows[kIndex])...} {}
+  Blocks block[kRows];
+};
+
+// kRows outputs of one token straight from the stored weights. While a block is used, the block at
+// its place kRows rows on is fetched: the hardware's own prefetch ends with each page.
+template <class Blocks, int kRows>
 HWY_INLINE void direct(const MatmulArgs& args, int64_t row, int64_t token) {
-  const int64_t columns = args.weight.columns(), full = columns / 16 * 16;
+  constexpr int64_t kColumns = Blocks::kColumns, kBytes = row_bytes(Blocks::kType, kColumns);
+  const int64_t columns = args.weight.columns(), full = columns / kColumns * kColumns;
+  const int64_t ahead = kRows * row_bytes(Blocks::kType, columns);
   const float* x = args.x.row(token);
   const std::byte* rows[kRows];
   Lanes sum[kRows];
@@ -82,15 +97,28 @@ HWY_INLINE void direct(const MatmulArgs& args, int64_t row, int64_t token) {
     rows[r] = args.weight.row(row + r);
     sum[r] = zero();
   }
-  for (int64_t c = 0; c < full; c += 16) {
-    const Lanes xs = load(x + c);
-    for (int r = 0; r < kRows; ++r) sum[r] = mul_add(From::load(rows[r], c), xs, sum[r]);
+  for (int64_t c = 0; c < full; c += kColumns) {
+    for (int r = 0; r < kRows; ++r) {
+      for (int64_t b = 0; b < kBytes; b += 64) __builtin_prefetch(rows[r] + ahead + b, 0, 2);
+    }
+    const Several<Blocks, kRows> blocks(rows);
+    for (int s = 0; s < Blocks::kSteps; ++s) {
+      constexpr int kChunks = kColumns / 16 / Blocks::kSteps;
+      const float* at = x + c + s * 16 * kChunks;
+      unrolled<kRows>([&](auto r) HWY_ATTR {
+        blocks.block[r].step(s, [&](int i, const Lanes& w)
+                                    HWY_ATTR { sum[r] = mul_add(w, load(at + 16 * i), sum[r]); });
+      });
+    }
+    for (int r = 0; r < kRows; ++r) rows[r] += kBytes;
   }
-  if constexpr (!is_quantised(From::kType)) {
-    if (full < columns) {
-      const Lanes xs = load_rest(x + full, columns - full);
+  if constexpr (!is_quantised(Blocks::kType)) {
+    for (int64_t c = full; c < columns; c += 16) {
+      const int64_t n = columns - c < 16 ? columns - c : 16;
+      const Lanes xs = load_rest(x + c, n);
       for (int r = 0; r < kRows; ++r) {
-        sum[r] = mul_add(load_rest<From>(rows[r], full, columns - full), xs, sum[r]);
+        const std::byte* from = rows[r] + row_bytes(Blocks::kType, c - full);
+        sum[r] = mul_add(load_rest<typename Blocks::From>(from, 0, n), xs, sum[r]);
       }
     }
   }
@@ -105,18 +133,39 @@ HWY_INLINE void direct(const MatmulArgs& args, int64_t row, int64_t token) {
   }
 }
 
+// to: columns floats, filled up with zeros to a multiple of 16.
+template <class Blocks>
+HWY_INLINE void unpack_row(const std::byte* from, int64_t columns, float* to) {
+  constexpr int64_t kColumns = Blocks::kColumns, kBytes = row_bytes(Blocks::kType, kColumns);
+  const int64_t full = columns / kColumns * kColumns;
+  for (int64_t c = 0; c < full; c += kColumns, from += kBytes) {
+    const Blocks block(from);
+    for (int s = 0; s < Blocks::kSteps; ++s) {
+      float* at = to + c + s * (kColumns / Blocks::kSteps);
+      block.step(s, [&](int i, const Lanes& w) HWY_ATTR { store(w, at + 16 * i); });
+    }
+  }
+  if constexpr (!is_quantised(Blocks::kType)) {
+    for (int64_t c = full; c < columns; c += 16) {
+      const int64_t n = columns - c < 16 ? columns - c : 16;
+      const std::byte* at = from + row_bytes(Blocks::kType, c - full);
+      store(load_rest<typename Blocks::From>(at, 0, n), to + c);
+    }
+  }
+}
+
 // Outputs [begin, end) of all tokens. panel: kPanelRows · (columns rounded up to 16) floats.
-template <class From>
+template <class Blocks>
 void matmul_range(const MatmulArgs& args, int64_t begin, int64_t end, float* panel) {
   const int64_t tokens = args.x.rows(), columns = args.weight.columns();
   if (tokens <= kFewTokens) {
-    constexpr int kRows = kParts == 1 ? 8 : 4;
+    constexpr int kRows = 4;
     int64_t row = begin;
     for (; row + kRows <= end; row += kRows) {
-      for (int64_t t = 0; t < tokens; ++t) direct<From, kRows>(args, row, t);
+      for (int64_t t = 0; t < tokens; ++t) direct<Blocks, kRows>(args, row, t);
     }
     for (; row < end; ++row) {
-      for (int64_t t = 0; t < tokens; ++t) direct<From, 1>(args, row, t);
+      for (int64_t t = 0; t < tokens; ++t) direct<Blocks, 1>(args, row, t);
     }
     return;
   }
@@ -124,13 +173,7 @@ void matmul_range(const MatmulArgs& args, int64_t begin, int64_t end, float* pan
   for (int64_t first = begin; first < end; first += kPanelRows) {
     const int64_t rows = end - first < kPanelRows ? end - first : kPanelRows;
     for (int64_t r = 0; r < rows; ++r) {
-      const std::byte* from = args.weight.row(first + r);
-      float* to = panel + r * stride;
-      int64_t c = 0;
-      for (; c + 16 <= columns; c += 16) store(From::load(from, c), to + c);
-      if constexpr (!is_quantised(From::kType)) {
-        if (c < columns) store(load_rest<From>(from, c, columns - c), to + c);
-      }
+      unpack_row<Blocks>(args.weight.row(first + r), columns, panel + r * stride);
     }
     int64_t r = 0;
     for (; r + kTileRows <= rows; r += kTileRows) {
@@ -143,9 +186,11 @@ void matmul_range(const MatmulArgs& args, int64_t begin, int64_t end, float* pan
 const MatmulCode* matmul_code() {
   static constexpr MatmulCode code = {
       .target = HWY_TARGET,
-      .range = {&matmul_range<FromF32>, &matmul_range<FromF16>, &matmul_range<FromBf16>,
-                &matmul_range<FromQ8>, &matmul_range<FromQ4>, &matmul_range<FromQ5>,
-                &matmul_range<FromQ4K>, &matmul_range<FromQ5K>, &matmul_range<FromQ6K>},
+      .range = {&matmul_range<BlocksOfFloats<FromF32, 1>>,
+                &matmul_range<BlocksOfFloats<FromF16, 2>>,
+                &matmul_range<BlocksOfFloats<FromBf16, 2>>, &matmul_range<BlocksOfQ8>,
+                &matmul_range<BlocksOfQ4>, &matmul_range<BlocksOfQ5>, &matmul_range<BlocksOfQ4K>,
+                &matmul_range<BlocksOfQ5K>, &matmul_range<BlocksOfQ6K>},
       .panel_rows = kPanelRows};
   return &code;
 }

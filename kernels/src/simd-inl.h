@@ -10,11 +10,12 @@
 #endif
 
 #include <cstring>
+#include <type_traits>
+#include <utility>
 
 #include "convert.h"
 #include "hwy/highway.h"
 #include "kernels/types.h"
-#include "quant_blocks.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace greta::kernels::HWY_NAMESPACE {
@@ -28,6 +29,16 @@ constexpr int kParts = 16 / kWidth;
 struct Lanes {
   Vec part[kParts];  // part[p] holds lanes [p·kWidth, (p + 1)·kWidth)
 };
+
+// f(0), …, f(n − 1) with constants, one after the other in the code.
+template <class F, int... kIndex>
+HWY_INLINE void unrolled_over(std::integer_sequence<int, kIndex...>, const F& f) {
+  (f(std::integral_constant<int, kIndex>()), ...);
+}
+template <int n, class F>
+HWY_INLINE void unrolled(const F& f) {
+  unrolled_over(std::make_integer_sequence<int, n>(), f);
+}
 
 HWY_INLINE Lanes zero() {
   Lanes out;
@@ -163,35 +174,7 @@ struct FromF16 {
   }
 };
 
-// scale · q − minimum, one rounding an operation: the values that the format defines. (A fused
-// multiply-add would round once less and give others.)
-template <DType kStored, Sixteen (*kUnpack)(const std::byte*, int64_t), bool kHasMinimum>
-struct FromQuantised {
-  static constexpr DType kType = kStored;
-  static HWY_INLINE Lanes load(const std::byte* row, int64_t c) {
-    const hn::RebindToSigned<Tag> d32;
-    const hn::Rebind<int8_t, Tag> d8;
-    const Sixteen block = kUnpack(row, c);
-    const Vec scale = hn::Set(Tag(), block.scale);
-    Lanes out;
-    for (int p = 0; p < kParts; ++p) {
-      const auto whole = hn::PromoteTo(d32, hn::LoadU(d8, block.q + p * kWidth));
-      out.part[p] = hn::Mul(scale, hn::ConvertTo(Tag(), whole));
-      if constexpr (kHasMinimum) {
-        out.part[p] = hn::Sub(out.part[p], hn::Set(Tag(), block.minimum));
-      }
-    }
-    return out;
-  }
-};
-using FromQ8 = FromQuantised<DType::q8_0, &sixteen_q8_0, false>;
-using FromQ4 = FromQuantised<DType::q4_0, &sixteen_q4_0, false>;
-using FromQ5 = FromQuantised<DType::q5_0, &sixteen_q5_0, false>;
-using FromQ4K = FromQuantised<DType::q4_k, &sixteen_q4_k, true>;
-using FromQ5K = FromQuantised<DType::q5_k, &sixteen_q5_k, true>;
-using FromQ6K = FromQuantised<DType::q6_k, &sixteen_q6_k, false>;
-
-// The last n < 16 columns, filled up with zeros. Quantised rows have no such rest.
+// The last n ≤ 16 columns, filled up with zeros. Quantised rows have no such rest.
 template <class From>
 HWY_INLINE Lanes load_rest(const std::byte* row, int64_t c, int64_t n) {
   constexpr int64_t kBytes = From::kType == DType::f32 ? 4 : 2;
