@@ -7,6 +7,7 @@
 
 #include "code_hash.h"
 #include "hwy/targets.h"
+#include "matmul_int8.h"
 #include "registry.h"
 
 namespace greta::kernels {
@@ -55,6 +56,13 @@ Running running(Op op, int type) {
       return on_cpu(elementwise.rms_norm, elementwise.target, false);
     case Op::matmul:
       return on_cpu(matmul.range[type], matmul.target, true);
+    case Op::matmul_int8:
+    case Op::matmul_int8_tiles: {
+      const int8::Int8Code::OfType* const code = int8::code_of(static_cast<DType>(type));
+      if (code == nullptr) return {};
+      const auto function = op == Op::matmul_int8 ? code->dot : code->multiply;
+      return {reinterpret_cast<const void*>(function), "avx512_vnni", true};
+    }
     case Op::rope:
       return generic(kGenericCode.rope);
     case Op::kv_update:
@@ -117,6 +125,8 @@ const char* to_string(Op op) {
   constexpr const char* kNames[kOps] = {"embedding",
                                         "rms_norm",
                                         "matmul",
+                                        "matmul_int8",
+                                        "matmul_int8_tiles",
                                         "rope",
                                         "kv_update",
                                         "fused_rope_kv_update_decode",

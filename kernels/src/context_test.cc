@@ -79,10 +79,17 @@ TEST(Identity, HashesDifferBetweenKernels) {
     DType type;
   };
   std::vector<Variant> variants;
-  for (int op = 0; op < kOps; ++op) variants.push_back({static_cast<Op>(op), DType::f32});
+  for (int i = 0; i < kOps; ++i) {
+    const auto op = static_cast<Op>(i);
+    if (op != Op::matmul_int8 && op != Op::matmul_int8_tiles) variants.push_back({op, DType::f32});
+  }
   for (const DType type : {DType::f16, DType::bf16, DType::q8_0, DType::q4_0, DType::q5_0,
                            DType::q4_k, DType::q5_k, DType::q6_k}) {
     variants.push_back({Op::matmul, type});
+    if (has_matmul_int8(type, 256)) {
+      variants.push_back({Op::matmul_int8, type});
+      variants.push_back({Op::matmul_int8_tiles, type});
+    }
     if (is_quantised(type)) continue;
     variants.push_back({Op::attention_decode, type});
     variants.push_back({Op::attention_prefill, type});

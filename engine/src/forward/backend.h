@@ -17,8 +17,8 @@
 namespace greta::engine {
 
 // strict: every reduction order is fixed; the same bits for any number of threads, and for prefill
-// as for decode. fast: the order is free. cpu and ref have nothing to gain from that and compute as
-// in strict.
+// as for decode. fast: the order is free, and products with quantised weights may round their
+// activations to eight bits (kernels' matmul_int8; a CPU without it, and ref, compute as in strict).
 enum class Numerics { strict, fast };
 
 struct BackendOptions {
@@ -48,6 +48,8 @@ class Backend {
       const = 0;  // null: the backend keeps none that can be looked at
   virtual std::vector<KernelLaunches> launches() const = 0;
   virtual std::string isa() const = 0;  // "avx512", "fp64"
+  // Are activations rounded to eight bits before they are multiplied with weights?
+  virtual bool eight_bit_activations() const { return false; }
   // Probes are called in the order in which they were attached.
   void attach(Probe* probe) { probes_.push_back(probe); }
   void detach_all() { probes_.clear(); }

@@ -70,6 +70,7 @@ class CpuBackend final : public Backend {
       : weights_(std::move(weights)),
         config_(config),
         faults_(faults),
+        fast_(options.numerics == Numerics::fast),
         context_(options.threads),
         kv_(options.kv_type, config.layers, config.kv_heads, options.max_seq, config.head_dim,
             slot_fill(faults)),
@@ -79,6 +80,10 @@ class CpuBackend final : public Backend {
   void reset() override { kv_.reset(); }
   const KvCache* kv_cache() const override { return &kv_.cache(); }
   std::string isa() const override { return kernels::isa(); }
+  bool eight_bit_activations() const override {
+    const LayerWeights& first = weights_.layers.front();
+    return fast_ && (rounds_activations(first.wq) || rounds_activations(first.down));
+  }
 
   std::vector<KernelLaunches> launches() const override {
     std::vector<KernelLaunches> out;
@@ -152,6 +157,19 @@ class CpuBackend final : public Backend {
     return {};
   }
 
+  // Weights times activations, in fast numerics with eight-bit activations where it can be.
+  Result<> product(const kernels::MatmulArgs& args) {
+    if (fast_ && rounds_activations(args.weight)) {
+      TRY_KERNEL(matmul_int8, context_, args);
+    } else {
+      TRY_KERNEL(matmul, context_, args);
+    }
+    return {};
+  }
+  static bool rounds_activations(const kernels::WeightView& weight) {
+    return kernels::has_matmul_int8(weight.type(), weight.columns());
+  }
+
   void show(const Pass& pass, Point point, int64_t layer, Rows<const float> data) {
     if (!watched_) return;
     for (Probe* probe : probes_) {
@@ -181,9 +199,9 @@ class CpuBackend final : public Backend {
     TRY_KERNEL(rms_norm, context_,
                {.x = x, .weight = w.attn_norm, .out = norm, .eps = config_.rms_eps});
     show(pass, Point::attn_norm, layer, norm);
-    TRY_KERNEL(matmul, context_, {.weight = w.wq, .x = norm, .out = q});
-    TRY_KERNEL(matmul, context_, {.weight = w.wk, .x = norm, .out = k});
-    TRY_KERNEL(matmul, context_, {.weight = w.wv, .x = norm, .out = v});
+    TRY(product({.weight = w.wq, .x = norm, .out = q}));
+    TRY(product({.weight = w.wk, .x = norm, .out = k}));
+    TRY(product({.weight = w.wv, .x = norm, .out = v}));
     show(pass, Point::q_pre, layer, q);
     show(pass, Point::k_pre, layer, k);
     show(pass, Point::v_pre, layer, v);
@@ -193,7 +211,7 @@ class CpuBackend final : public Backend {
       TRY(attend_prefill(pass, layer, q, k, v, attn));
     }
     show(pass, Point::attn_out, layer, attn);
-    TRY_KERNEL(matmul, context_, {.weight = w.wo, .x = attn, .out = out});
+    TRY(product({.weight = w.wo, .x = attn, .out = out}));
     show(pass, Point::wo_out, layer, out);
     TRY_KERNEL(add, context_, {.a = x, .b = out, .sum = x});
     show(pass, Point::x_after_attn, layer, x);
@@ -299,10 +317,10 @@ class CpuBackend final : public Backend {
       const Rows<float> gate = gate_.rows(rows, config_.ffn);
       const Rows<float> up = up_.rows(rows, config_.ffn);
       const Rows<const float> in = norm.sub_rows(first, rows);
-      TRY_KERNEL(matmul, context_, {.weight = w.gate, .x = in, .out = gate});
-      TRY_KERNEL(matmul, context_, {.weight = w.up, .x = in, .out = up});
+      TRY(product({.weight = w.gate, .x = in, .out = gate}));
+      TRY(product({.weight = w.up, .x = in, .out = up}));
       TRY_KERNEL(swiglu, context_, {.gate = gate, .up = up, .out = gate});
-      TRY_KERNEL(matmul, context_, {.weight = w.down, .x = gate, .out = out.sub_rows(first, rows)});
+      TRY(product({.weight = w.down, .x = gate, .out = out.sub_rows(first, rows)}));
     }
     show(pass, Point::mlp_out, layer, out);
     TRY_KERNEL(add, context_, {.a = x, .b = out, .sum = x});
@@ -321,8 +339,7 @@ class CpuBackend final : public Backend {
     int64_t first = pass.rows - logit_rows;
     if (!pass.decode && faults_.at(Fault::readout_wrong_row)) first = 0;
     const Rows<float> out(logits.data(), logit_rows, config_.vocab);
-    TRY_KERNEL(matmul, context_,
-               {.weight = weights_.output, .x = norm.sub_rows(first, logit_rows), .out = out});
+    TRY(product({.weight = weights_.output, .x = norm.sub_rows(first, logit_rows), .out = out}));
     if (watched_) {
       for (Probe* probe : probes_) probe->readout_row(pass, first + logit_rows - 1);
     }
@@ -333,6 +350,7 @@ class CpuBackend final : public Backend {
   const Weights weights_;
   const ModelConfig config_;
   const Faults faults_;
+  const bool fast_;
   kernels::Context context_;
   KvStorage kv_;
   RotationTable rotations_;

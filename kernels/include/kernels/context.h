@@ -17,6 +17,8 @@ enum class Op : uint8_t {
   embedding,
   rms_norm,
   matmul,
+  matmul_int8,
+  matmul_int8_tiles,
   rope,
   kv_update,
   fused_rope_kv_update_decode,
@@ -26,7 +28,7 @@ enum class Op : uint8_t {
   swiglu,
   add,
 };
-inline constexpr int kOps = 11;
+inline constexpr int kOps = 13;
 inline constexpr int kDTypes = 9;
 const char* to_string(Op op);
 
@@ -52,11 +54,13 @@ struct Launched {
 
 class Context {
  public:
-  explicit Context(int threads) : pool_(threads), scratch_(static_cast<size_t>(pool_.size())) {}
+  explicit Context(int threads) : pool_(threads), scratch_(static_cast<size_t>(pool_.size()) + 1) {}
   ThreadPool& pool() { return pool_; }
   // Scratch memory of one worker, 64-byte aligned, contents undefined. It only grows, so that a
   // steady decode loop allocates nothing.
   std::span<float> scratch(int worker, int64_t floats);
+  // The same for what all workers read.
+  std::span<float> shared_scratch(int64_t floats) { return scratch(pool_.size(), floats); }
   void count(Op op, DType type) { ++launches_[static_cast<int>(op)][static_cast<int>(type)]; }
   // What was launched at least once, in the order of Op.
   std::vector<Launched> launched() const;

@@ -1,0 +1,349 @@
+// Matmul of quantised weights with activations rounded to eight bits, for CPUs whose vpdpbusd adds
+// four products of bytes in one go (AVX-512 VNNI).
+//
+// A decode (few tokens) reads the stored blocks. A prefill repacks sixteen rows at a time, so that
+// a register has four columns of sixteen rows, and multiplies them with four columns of a token.
+#include "matmul_int8.h"
+
+#if defined(__x86_64__)
+
+#include <algorithm>
+#include <cfloat>
+
+#include "hwy/base.h"
+
+HWY_PUSH_ATTRIBUTES("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,f16c,fma")
+
+#include "int8_blocks_avx512.h"
+
+namespace greta::kernels::int8 {
+namespace {
+
+constexpr int64_t kColumns = 32;  // that share a scale of x, and the columns of a panel block
+constexpr int64_t kPanelRows = 16;
+
+// Four columns of eight tokens side by side; `d` scales them. offsets: what the weights' offset
+// adds to each half's products, negated. sums: d · Σ x, for the weights' minima.
+struct TileBlock {
+  int32_t x[8][kTileTokens];
+  float d[kTileTokens], sums[kTileTokens];
+  int32_t offsets[2][kTileTokens];
+};
+static_assert(sizeof(TileBlock) == kTileBlockBytes);
+
+// Four columns of sixteen rows side by side, and their scales. second: the minima, or the scales of
+// the upper sixteen columns.
+struct PanelBlock {
+  uint8_t w[8][64];
+  float scale[kPanelRows], second[kPanelRows];
+};
+static_assert(sizeof(PanelBlock) == kPanelBlockBytes);
+
+// x[0 … 32) ≈ scale · q. A NaN or an infinity in x makes the scale NaN, and with it every product.
+inline float quantise(const float* x, int8_t* q) {
+  const __m512 a = _mm512_loadu_ps(x), b = _mm512_loadu_ps(x + 16);
+  const float largest = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(a), _mm512_abs_ps(b)));
+  const __m512 none = _mm512_setzero_ps();
+  const float poison = _mm512_reduce_add_ps(_mm512_fmadd_ps(a, none, _mm512_mul_ps(b, none)));
+  const float inverse = 127.0f / largest;
+  const __m512 factor = _mm512_set1_ps(inverse <= FLT_MAX ? inverse : 0.0f);
+  const auto store = [q](int at, __m128i bytes) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(q + at), bytes);
+  };
+  store(0, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(a, factor))));
+  store(16, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(b, factor))));
+  return largest / 127.0f + poison;
+}
+
+// --- decode ---
+
+// One token: bytes; per four columns, what the offset adds, negated; what scales() multiplies.
+struct Token {
+  int8_t* q;
+  int32_t* offsets;
+  float* products;
+};
+// `memory` holds 4 bytes a column and 64 for what is read beyond the end.
+Token token_in(std::byte* memory, int64_t columns) {
+  return {reinterpret_cast<int8_t*>(memory), reinterpret_cast<int32_t*>(memory + columns),
+          reinterpret_cast<float*>(memory + 2 * columns)};
+}
+
+template <class Type>
+Token quantise_token(const float* x, int64_t columns, std::byte* memory) {
+  const Token out = token_in(memory, columns);
+  for (int64_t c = 0; c < columns; c += kColumns) {
+    const float d = quantise(x + c, out.q + c);
+    int32_t sum = 0;
+    for (int64_t i = c; i < c + kColumns; i += 4) {
+      const int32_t four = out.q[i] + out.q[i + 1] + out.q[i + 2] + out.q[i + 3];
+      out.offsets[i / 4] = -Type::kOffset * four;
+      sum += four;
+    }
+    if constexpr (Type::kHasMinimum) {
+      float* block = out.products + c / 256 * 16;
+      block[c % 256 / 32] = d;
+      block[8 + c % 256 / 32] = d * static_cast<float>(sum);
+    } else {
+      for (int64_t i = c; i < c + kColumns; i += Type::kPerScale) {
+        out.products[i / Type::kPerScale] = d;
+      }
+    }
+  }
+  return out;
+}
+
+// Which group's scale belongs to each lane of the products of step s.
+template <class Type>
+inline __m512i groups(int s) {
+  constexpr int kGroups = 64 / Type::kPerScale;
+  const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const __m512i group = kGroups == 4 ? _mm512_srli_epi32(lane, 2) : _mm512_srli_epi32(lane, 3);
+  return _mm512_add_epi32(group, _mm512_set1_epi32(s * kGroups));
+}
+
+template <class Type, int kRows>
+inline void dot_rows(const MatmulArgs& args, int64_t row, const Token& x, float* out) {
+  constexpr int64_t kBytes = row_bytes(Type::kType, Type::kBlock);
+  constexpr int kSteps = static_cast<int>(Type::kBlock / 64);
+  const int64_t columns = args.weight.columns();
+  const int64_t ahead = kRows * row_bytes(Type::kType, columns);
+  const std::byte* rows[kRows];
+  __m512 sum[kRows], minima[kRows];
+  for (int r = 0; r < kRows; ++r) {
+    rows[r] = args.weight.row(row + r);
+    sum[r] = minima[r] = _mm512_setzero_ps();
+  }
+  const float* products = x.products;
+  for (int64_t c = 0; c < columns; c += Type::kBlock) {
+    const __m512 product = _mm512_loadu_ps(products);
+    products += Type::kHasMinimum ? 16 : Type::kBlock / Type::kPerScale;
+    __m512i q[kSteps], offsets[kSteps];
+    for (int s = 0; s < kSteps; ++s) {
+      q[s] = _mm512_loadu_si512(x.q + c + 64 * s);
+      offsets[s] = _mm512_loadu_si512(x.offsets + c / 4 + 16 * s);
+    }
+    for (int r = 0; r < kRows; ++r) {
+      for (int64_t b = 0; b < kBytes; b += 64) __builtin_prefetch(rows[r] + ahead + b, 0, 2);
+      const Type block = {rows[r]};
+      const __m512 scales = block.scales(product);
+      if constexpr (Type::kHasMinimum) minima[r] = _mm512_add_ps(minima[r], scales);
+      for (int s = 0; s < kSteps; ++s) {
+        const __m512i dots = _mm512_dpbusd_epi32(offsets[s], block.bytes(s), q[s]);
+        const __m512 scale = _mm512_permutexvar_ps(groups<Type>(s), scales);
+        sum[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), scale, sum[r]);
+      }
+      rows[r] += kBytes;
+    }
+  }
+  for (int r = 0; r < kRows; ++r) {
+    if constexpr (Type::kHasMinimum) {
+      sum[r] = _mm512_sub_ps(sum[r], _mm512_maskz_mov_ps(0xff00, minima[r]));
+    }
+    out[r] = _mm512_reduce_add_ps(sum[r]);
+  }
+}
+
+template <class Type>
+void dot_range(const MatmulArgs& args, int64_t begin, int64_t end, const std::byte* tokens,
+               std::byte*) {
+  const int64_t columns = args.weight.columns();
+  for (int64_t t = 0; t < args.x.rows(); ++t) {
+    const Token x = token_in(const_cast<std::byte*>(tokens) + t * token_bytes(columns), columns);
+    float* out = args.out.row(t);
+    int64_t row = begin;
+    for (; row + 4 <= end; row += 4) dot_rows<Type, 4>(args, row, x, out + row);
+    for (; row < end; ++row) dot_rows<Type, 1>(args, row, x, out + row);
+  }
+}
+
+template <class Type>
+void quantise_tokens(const MatmulArgs& args, int64_t begin, int64_t end, std::byte* to) {
+  const int64_t columns = args.weight.columns();
+  for (int64_t t = begin; t < end; ++t) {
+    quantise_token<Type>(args.x.row(t), columns, to + t * token_bytes(columns));
+  }
+}
+
+// --- prefill ---
+
+// Tiles [begin, end) of eight tokens; tokens beyond the last are zeros.
+template <class Type>
+void quantise_tiles(const MatmulArgs& args, int64_t begin, int64_t end, std::byte* to) {
+  const int64_t columns = args.weight.columns(), blocks = columns / kColumns;
+  for (int64_t tile = begin; tile < end; ++tile) {
+    auto* const out = reinterpret_cast<TileBlock*>(to) + tile * blocks;
+    for (int64_t t = 0; t < kTileTokens; ++t) {
+      const int64_t token = tile * kTileTokens + t;
+      for (int64_t b = 0; b < blocks; ++b) {
+        alignas(32) int8_t q[kColumns] = {};
+        const bool real = token < args.x.rows();
+        const float d = real ? quantise(args.x.row(token) + b * kColumns, q) : 0.0f;
+        int32_t sums[2] = {};
+        for (int i = 0; i < kColumns; ++i) sums[i / 16] += q[i];
+        for (int j = 0; j < 8; ++j) std::memcpy(&out[b].x[j][t], q + 4 * j, 4);
+        const bool halves_apart = Type::kPerScale == 16;
+        out[b].d[t] = d;
+        out[b].sums[t] = d * static_cast<float>(sums[0] + sums[1]);
+        out[b].offsets[0][t] = -Type::kOffset * (halves_apart ? sums[0] : sums[0] + sums[1]);
+        out[b].offsets[1][t] = -Type::kOffset * sums[1];
+      }
+    }
+  }
+}
+
+// Sixteen registers of sixteen 32-bit elements, rows to columns.
+inline void transpose(__m512i (&m)[16]) {
+  __m512i t[16];
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_epi32(m[i], m[i + 1]);
+    t[i + 1] = _mm512_unpackhi_epi32(m[i], m[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    m[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+    m[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+    m[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+    m[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+  }
+  // m[4g + k]: columns k, 4 + k, 8 + k, 12 + k of rows 4g … 4g + 3, a column in each quarter.
+  for (int k = 0; k < 4; ++k) {
+    const __m512i a = _mm512_shuffle_i32x4(m[k], m[4 + k], 0x88);
+    const __m512i b = _mm512_shuffle_i32x4(m[8 + k], m[12 + k], 0x88);
+    const __m512i c = _mm512_shuffle_i32x4(m[k], m[4 + k], 0xdd);
+    const __m512i d = _mm512_shuffle_i32x4(m[8 + k], m[12 + k], 0xdd);
+    t[k] = _mm512_shuffle_i32x4(a, b, 0x88);
+    t[8 + k] = _mm512_shuffle_i32x4(a, b, 0xdd);
+    t[4 + k] = _mm512_shuffle_i32x4(c, d, 0x88);
+    t[12 + k] = _mm512_shuffle_i32x4(c, d, 0xdd);
+  }
+  for (int i = 0; i < 16; ++i) m[i] = t[i];
+}
+
+// Scales of one row's block to their places in the panel.
+template <class Type>
+inline void pack_scales(const Type& block, int row, PanelBlock* to) {
+  alignas(64) float scales[16];
+  _mm512_store_ps(scales, block.scales(_mm512_set1_ps(1.0f)));
+  for (int b = 0; b < Type::kBlock / kColumns; ++b) {
+    if constexpr (Type::kPerScale == 16) {
+      to[b].scale[row] = scales[2 * b];
+      to[b].second[row] = scales[2 * b + 1];
+    } else {
+      to[b].scale[row] = scales[b];
+      if constexpr (Type::kHasMinimum) to[b].second[row] = scales[8 + b];
+    }
+  }
+}
+
+// Rows [first, first + rows); rows beyond are copies of the last, whose products nobody stores.
+template <class Type>
+void pack(const MatmulArgs& args, int64_t first, int64_t rows, PanelBlock* panel) {
+  constexpr int64_t kBytes = row_bytes(Type::kType, Type::kBlock);
+  constexpr int kSteps = static_cast<int>(Type::kBlock / 64);
+  const int64_t blocks = args.weight.columns() / Type::kBlock;
+  const std::byte* from[kPanelRows];
+  for (int64_t r = 0; r < kPanelRows; ++r) {
+    from[r] = args.weight.row(first + std::min(r, rows - 1));
+  }
+  for (int64_t b = 0; b < blocks; ++b, panel += Type::kBlock / kColumns) {
+    for (int s = 0; s < kSteps; ++s) {
+      __m512i m[16];
+      for (int r = 0; r < 16; ++r) m[r] = Type{from[r] + b * kBytes}.bytes(s);
+      transpose(m);
+      for (int k = 0; k < 16; ++k) _mm512_store_si512(panel[2 * s + k / 8].w[k % 8], m[k]);
+    }
+    for (int r = 0; r < 16; ++r) pack_scales(Type{from[r] + b * kBytes}, r, panel);
+  }
+}
+
+// Sixteen rows of eight tokens.
+template <class Type>
+inline void multiply_tile(const PanelBlock* w, const TileBlock* x, int64_t blocks,
+                          __m512 (&sum)[kTileTokens]) {
+  for (int t = 0; t < kTileTokens; ++t) sum[t] = _mm512_setzero_ps();
+  for (int64_t b = 0; b < blocks; ++b, ++w, ++x) {
+    constexpr int kParts = static_cast<int>(kColumns / Type::kPerScale);
+    for (int part = 0; part < kParts; ++part) {
+      __m512i dots[kTileTokens];
+      for (int t = 0; t < kTileTokens; ++t) dots[t] = _mm512_set1_epi32(x->offsets[part][t]);
+      for (int j = part * 8 / kParts; j < (part + 1) * 8 / kParts; ++j) {
+        const __m512i four = _mm512_load_si512(w->w[j]);
+        for (int t = 0; t < kTileTokens; ++t) {
+          dots[t] = _mm512_dpbusd_epi32(dots[t], four, _mm512_set1_epi32(x->x[j][t]));
+        }
+      }
+      const __m512 scale = _mm512_load_ps(part == 0 ? w->scale : w->second);
+      for (int t = 0; t < kTileTokens; ++t) {
+        const __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(x->d[t]));
+        sum[t] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[t]), both, sum[t]);
+      }
+    }
+    if constexpr (Type::kHasMinimum) {
+      const __m512 minimum = _mm512_load_ps(w->second);
+      for (int t = 0; t < kTileTokens; ++t) {
+        sum[t] = _mm512_fnmadd_ps(minimum, _mm512_set1_ps(x->sums[t]), sum[t]);
+      }
+    }
+  }
+}
+
+template <class Type>
+void multiply_range(const MatmulArgs& args, int64_t begin, int64_t end, const std::byte* tiles,
+                    std::byte* panel_memory) {
+  const int64_t tokens = args.x.rows(), blocks = args.weight.columns() / kColumns;
+  auto* const panel = reinterpret_cast<PanelBlock*>(panel_memory);
+  const auto* const x = reinterpret_cast<const TileBlock*>(tiles);
+  for (int64_t first = begin; first < end; first += kPanelRows) {
+    const int64_t rows = std::min(kPanelRows, end - first);
+    const auto stored = static_cast<__mmask16>((1u << rows) - 1);
+    pack<Type>(args, first, rows, panel);
+    for (int64_t t = 0; t < tokens; t += kTileTokens) {
+      __m512 sum[kTileTokens];
+      multiply_tile<Type>(panel, x + t / kTileTokens * blocks, blocks, sum);
+      for (int i = 0; i < kTileTokens && t + i < tokens; ++i) {
+        _mm512_mask_storeu_ps(args.out.row(t + i) + first, stored, sum[i]);
+      }
+    }
+  }
+}
+
+template <class Type>
+constexpr Int8Code::OfType of_type() {
+  return {.block = Type::kBlock,
+          .quantise_tokens = &quantise_tokens<Type>,
+          .dot = &dot_range<Type>,
+          .quantise_tiles = &quantise_tiles<Type>,
+          .multiply = &multiply_range<Type>};
+}
+
+constexpr Int8Code kCode = {.q8_0 = of_type<Q8>(),
+                            .q4_0 = of_type<Q4>(),
+                            .q5_0 = of_type<Q5>(),
+                            .q4_k = of_type<Q4K>(),
+                            .q5_k = of_type<Q5K>(),
+                            .q6_k = of_type<Q6K>()};
+
+}  // namespace
+}  // namespace greta::kernels::int8
+
+HWY_POP_ATTRIBUTES
+
+namespace greta::kernels::int8 {
+
+const Int8Code* code() {
+  static const bool usable = __builtin_cpu_supports("avx512vnni") &&
+                             __builtin_cpu_supports("avx512bw") &&
+                             __builtin_cpu_supports("avx512dq") &&
+                             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
+  return usable ? &kCode : nullptr;
+}
+
+}  // namespace greta::kernels::int8
+
+#else
+
+namespace greta::kernels::int8 {
+const Int8Code* code() { return nullptr; }
+}  // namespace greta::kernels::int8
+
+#endif
