@@ -1,6 +1,6 @@
 // One routine for decode (few tokens: weights are converted in registers) and prefill (many: a
-// panel of weight rows is converted once and used for all tokens). Both add the same products in
-// the same lanes in the same order.
+// panel of weights is converted once and used for all tokens). Both add the same products in the
+// same lanes in the same order.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "matmul.cc"
 #include "hwy/foreach_target.h"
@@ -15,27 +15,32 @@
 HWY_BEFORE_NAMESPACE();
 namespace greta::kernels::HWY_NAMESPACE {
 
-constexpr int64_t kPanelRows = 16;
+// A panel of weights (32 KiB) stays in the first-level cache while the tokens pass by; the sums of
+// a chunk of tokens wait in the second-level cache for the next columns.
+constexpr int64_t kPanelRows = 16, kPanelColumns = 512, kChunkTokens = 256;
+constexpr int64_t kScratchFloats = kPanelRows * kPanelColumns + kPanelRows * kChunkTokens * 16;
 // Accumulators of a tile stay within the registers: 16 of 32 (AVX-512), 12 of 16 (AVX2).
 constexpr int kTileRows = kParts == 1 ? 4 : 2;
 constexpr int kTileTokens = kParts == 1 ? 4 : 3;
 constexpr int64_t kFewTokens = kTileTokens - 1;
 
-// Rows × tokens sums over floats. `rest`: columns beyond the last full 16; weights there are padded
-// with zeros, x is read up to its end only.
+// Continues the sums of kRows × kTokens outputs over some columns of a panel, padded with zeros to
+// a multiple of 16; x is read up to its end only. sums: [kPanelRows][16] a token.
 template <int kRows, int kTokens>
-HWY_INLINE void tile(const float* weights, int64_t weight_stride, const float* x, int64_t x_stride,
-                     int64_t columns, float* out, int64_t out_stride) {
+HWY_INLINE void tile(const float* weights, const float* x, int64_t x_stride, int64_t columns,
+                     bool first, float* sums) {
   Lanes sum[kRows][kTokens];
   for (int r = 0; r < kRows; ++r) {
-    for (int t = 0; t < kTokens; ++t) sum[r][t] = zero();
+    for (int t = 0; t < kTokens; ++t) {
+      sum[r][t] = first ? zero() : load(sums + (t * kPanelRows + r) * 16);
+    }
   }
   const int64_t full = columns / 16 * 16;
   for (int64_t c = 0; c < full; c += 16) {
     Lanes xs[kTokens];
     for (int t = 0; t < kTokens; ++t) xs[t] = load(x + t * x_stride + c);
     for (int r = 0; r < kRows; ++r) {
-      const Lanes w = load(weights + r * weight_stride + c);
+      const Lanes w = load(weights + r * kPanelColumns + c);
       for (int t = 0; t < kTokens; ++t) sum[r][t] = mul_add(w, xs[t], sum[r][t]);
     }
   }
@@ -43,32 +48,21 @@ HWY_INLINE void tile(const float* weights, int64_t weight_stride, const float* x
     for (int t = 0; t < kTokens; ++t) {
       const Lanes xs = load_rest(x + t * x_stride + full, columns - full);
       for (int r = 0; r < kRows; ++r) {
-        sum[r][t] = mul_add(load(weights + r * weight_stride + full), xs, sum[r][t]);
+        sum[r][t] = mul_add(load(weights + r * kPanelColumns + full), xs, sum[r][t]);
       }
     }
   }
-  for (int t = 0; t < kTokens; ++t) {
-    if constexpr (kRows == 4) {
-      const Lanes four[4] = {sum[0][t], sum[1][t], sum[2][t], sum[3][t]};
-      reduce4(four, out + t * out_stride);
-    } else {
-      for (int r = 0; r < kRows; ++r) out[t * out_stride + r] = reduce(sum[r][t]);
-    }
+  for (int r = 0; r < kRows; ++r) {
+    for (int t = 0; t < kTokens; ++t) store(sum[r][t], sums + (t * kPanelRows + r) * 16);
   }
 }
 
-template <int kRows>
-HWY_INLINE void tile_all_tokens(const float* weights, int64_t weight_stride, const MatmulArgs& args,
-                                int64_t row) {
-  const int64_t tokens = args.x.rows(), columns = args.weight.columns();
-  int64_t t = 0;
-  for (; t + kTileTokens <= tokens; t += kTileTokens) {
-    tile<kRows, kTileTokens>(weights, weight_stride, args.x.row(t), args.x.stride(), columns,
-                             args.out.row(t) + row, args.out.stride());
-  }
-  for (; t < tokens; ++t) {
-    tile<kRows, 1>(weights, weight_stride, args.x.row(t), args.x.stride(), columns,
-                   args.out.row(t) + row, args.out.stride());
+template <int kTokens>
+HWY_INLINE void panel_times(const float* panel, Rows<const float> x, int64_t token, int64_t column,
+                            int64_t columns, float* sums) {
+  for (int r = 0; r < kPanelRows; r += kTileRows) {
+    tile<kTileRows, kTokens>(panel + r * kPanelColumns, x.row(token) + column, x.stride(), columns,
+                             column == 0, sums + (token * kPanelRows + r) * 16);
   }
 }
 
@@ -133,7 +127,7 @@ HWY_INLINE void direct(const MatmulArgs& args, int64_t row, int64_t token) {
   }
 }
 
-// to: columns floats, filled up with zeros to a multiple of 16.
+// `columns` weights; to: filled up with zeros to a multiple of 16.
 template <class Blocks>
 HWY_INLINE void unpack_row(const std::byte* from, int64_t columns, float* to) {
   constexpr int64_t kColumns = Blocks::kColumns, kBytes = row_bytes(Blocks::kType, kColumns);
@@ -154,10 +148,42 @@ HWY_INLINE void unpack_row(const std::byte* from, int64_t columns, float* to) {
   }
 }
 
-// Outputs [begin, end) of all tokens. panel: kPanelRows · (columns rounded up to 16) floats.
+// All sums of kPanelRows rows (those beyond `rows` repeat the last) and a chunk of tokens.
 template <class Blocks>
-void matmul_range(const MatmulArgs& args, int64_t begin, int64_t end, float* panel) {
-  const int64_t tokens = args.x.rows(), columns = args.weight.columns();
+HWY_INLINE void sum_chunk(const WeightView& weight, int64_t row, int64_t rows, Rows<const float> x,
+                          float* scratch) {
+  const int64_t columns = weight.columns(), tokens = x.rows();
+  float* sums = scratch + kPanelRows * kPanelColumns;
+  for (int64_t c = 0; c < columns; c += kPanelColumns) {
+    const int64_t n = columns - c < kPanelColumns ? columns - c : kPanelColumns;
+    for (int64_t r = 0; r < kPanelRows; ++r) {
+      const std::byte* from = weight.row(row + (r < rows ? r : rows - 1));
+      unpack_row<Blocks>(from + row_bytes(Blocks::kType, c), n, scratch + r * kPanelColumns);
+    }
+    int64_t t = 0;
+    for (; t + kTileTokens <= tokens; t += kTileTokens) {
+      panel_times<kTileTokens>(scratch, x, t, c, n, sums);
+    }
+    for (; t < tokens; ++t) panel_times<1>(scratch, x, t, c, n, sums);
+  }
+}
+
+HWY_INLINE void store_chunk(const float* sums, int64_t rows, Rows<float> out, int64_t row) {
+  for (int64_t t = 0; t < out.rows(); ++t) {
+    float values[kPanelRows];
+    for (int64_t r = 0; r < kPanelRows; r += 4) {
+      const float* from = sums + (t * kPanelRows + r) * 16;
+      const Lanes four[4] = {load(from), load(from + 16), load(from + 32), load(from + 48)};
+      reduce4(four, values + r);
+    }
+    std::memcpy(out.row(t) + row, values, static_cast<size_t>(rows) * sizeof(float));
+  }
+}
+
+// Outputs [begin, end) of all tokens.
+template <class Blocks>
+void matmul_range(const MatmulArgs& args, int64_t begin, int64_t end, float* scratch) {
+  const int64_t tokens = args.x.rows();
   if (tokens <= kFewTokens) {
     constexpr int kRows = 4;
     int64_t row = begin;
@@ -169,17 +195,13 @@ void matmul_range(const MatmulArgs& args, int64_t begin, int64_t end, float* pan
     }
     return;
   }
-  const int64_t stride = (columns + 15) / 16 * 16;
-  for (int64_t first = begin; first < end; first += kPanelRows) {
-    const int64_t rows = end - first < kPanelRows ? end - first : kPanelRows;
-    for (int64_t r = 0; r < rows; ++r) {
-      unpack_row<Blocks>(args.weight.row(first + r), columns, panel + r * stride);
+  for (int64_t t = 0; t < tokens; t += kChunkTokens) {
+    const int64_t chunk = tokens - t < kChunkTokens ? tokens - t : kChunkTokens;
+    for (int64_t row = begin; row < end; row += kPanelRows) {
+      const int64_t rows = end - row < kPanelRows ? end - row : kPanelRows;
+      sum_chunk<Blocks>(args.weight, row, rows, args.x.sub_rows(t, chunk), scratch);
+      store_chunk(scratch + kPanelRows * kPanelColumns, rows, args.out.sub_rows(t, chunk), row);
     }
-    int64_t r = 0;
-    for (; r + kTileRows <= rows; r += kTileRows) {
-      tile_all_tokens<kTileRows>(panel + r * stride, stride, args, first + r);
-    }
-    for (; r < rows; ++r) tile_all_tokens<1>(panel + r * stride, stride, args, first + r);
   }
 }
 
@@ -191,7 +213,8 @@ const MatmulCode* matmul_code() {
                 &matmul_range<BlocksOfFloats<FromBf16, 2>>, &matmul_range<BlocksOfQ8>,
                 &matmul_range<BlocksOfQ4>, &matmul_range<BlocksOfQ5>, &matmul_range<BlocksOfQ4K>,
                 &matmul_range<BlocksOfQ5K>, &matmul_range<BlocksOfQ6K>},
-      .panel_rows = kPanelRows};
+      .panel_rows = kPanelRows,
+      .scratch_floats = kScratchFloats};
   return &code;
 }
 
@@ -212,15 +235,14 @@ Status matmul(Context& context, const MatmulArgs& args) {
   }
   const MatmulCode& code = chosen_matmul();
   const MatmulCode::Range range = code.range[static_cast<int>(args.weight.type())];
-  const int64_t panel_floats = code.panel_rows * ((columns + 15) / 16 * 16);
   context.count(Op::matmul, args.weight.type());
   // Rows that are worth waking a worker for: about 64 thousand products (2 to 4 µs).
   const int64_t row_products = std::max<int64_t>(1, columns * args.x.rows());
   const int64_t panels = std::max<int64_t>(1, 65536 / (row_products * code.panel_rows));
-  context.pool().split(outputs, panels * code.panel_rows,
-                       [&](int64_t begin, int64_t end, int worker) {
-                         range(args, begin, end, context.scratch(worker, panel_floats).data());
-                       });
+  context.pool().split(
+      outputs, panels * code.panel_rows, [&](int64_t begin, int64_t end, int worker) {
+        range(args, begin, end, context.scratch(worker, code.scratch_floats).data());
+      });
   return Status::ok;
 }
 

@@ -94,6 +94,29 @@ TEST(Matmul, BitsDoNotDependOnTokensThreadsOrWidth) {
   }
 }
 
+// Lengths across the tiles, and beyond the tokens and columns that a panel takes at a time.
+TEST(Matmul, BitsDoNotDependOnPanels) {
+  for (const DType type : {DType::f32, DType::q8_0}) {
+    for (const int64_t columns : {512, 544, 1120}) {
+      const auto weights = store_as(type, random_floats(21 * columns, 5), columns);
+      const auto x = random_floats(261 * columns, 6);
+      Context context(2);
+      std::vector<float> alone;
+      for (int64_t t = 0; t < 261; ++t) {
+        const auto one = std::span(x).subspan(t * columns, columns);
+        const auto row = run(context, weights, type, 21, columns, one);
+        alone.insert(alone.end(), row.begin(), row.end());
+      }
+      for (const int64_t tokens : {4, 255, 256, 257, 261}) {
+        const auto some = std::span(x).first(tokens * columns);
+        ASSERT_TRUE(testing::same_bits(std::span(alone).first(tokens * 21),
+                                       run(context, weights, type, 21, columns, some)))
+            << to_string(type) << " " << columns << " columns, " << tokens << " tokens";
+      }
+    }
+  }
+}
+
 TEST(Matmul, RefusesShapesThatDoNotFit) {
   Context context(1);
   std::vector<float> x(64), out(64);

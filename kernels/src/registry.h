@@ -10,9 +10,9 @@ namespace greta::kernels {
 
 struct MatmulCode {
   int64_t target;  // Highway's bit of the instruction set
-  using Range = void (*)(const MatmulArgs&, int64_t begin, int64_t end, float* panel);
+  using Range = void (*)(const MatmulArgs&, int64_t begin, int64_t end, float* scratch);
   Range range[kDTypes];  // by DType
-  int64_t panel_rows;
+  int64_t panel_rows, scratch_floats;
 };
 const MatmulCode& chosen_matmul();
 

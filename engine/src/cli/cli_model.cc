@@ -29,7 +29,8 @@ void add_model_options(CLI::App& app, ModelOptions& options) {
                  "threads (default: all that this process may use)")
       ->type_name("N");
   app.add_option("--numerics", options.numerics,
-                 "strict: one order of every sum, the same bits for any number of threads; fast")
+                 "strict: one order of every sum, the same bits for any number of threads, prefill "
+                 "and decode; fast: activations in eight bits where weights are quantised")
       ->type_name("MODE")
       ->capture_default_str();
   app.add_option("--kv-type", options.kv_type, "elements of the KV cache: f32, f16 or bf16")
