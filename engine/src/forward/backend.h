@@ -18,7 +18,8 @@ namespace greta::engine {
 
 // strict: every reduction order is fixed; the same bits for any number of threads, and for prefill
 // as for decode. fast: the order is free, and products with quantised weights may round their
-// activations to eight bits (kernels' matmul_int8; a CPU without it, and ref, compute as in strict).
+// activations to eight bits (kernels' matmul_int8; a CPU without it, and ref, compute as in
+// strict).
 enum class Numerics { strict, fast };
 
 struct BackendOptions {
