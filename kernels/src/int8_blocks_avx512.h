@@ -8,9 +8,10 @@
 //
 // A type has: kPerScale (columns that share a scale), kBlock (columns that share a header), a class
 // of which one object reads one block (for blocks of 32: two of them), and
-//   bytes(s)          columns [64·s, 64·s + 64) of the block, in order
-//   scales(products)  lane i: scale of the i-th group of kPerScale columns times products[i]; types
-//                     of eight groups have their minima in lanes 8 … 15
+//   bytes(s)  columns [64·s, 64·s + 64) of the block, in order
+//   scales()  lane i: scale of the i-th group of kPerScale columns; types of eight groups have
+//   their
+//             minima in lanes 8 … 15
 
 #include <immintrin.h>
 
@@ -47,10 +48,10 @@ inline __m512i set_bit(__m512i bytes, __mmask64 where, int bit) {
 
 // Two neighbouring blocks of 32 with a scale each, groups in lanes 0 and 1.
 template <int64_t kBytes>
-inline __m512 two_scales(const std::byte* block, __m512 products) {
+inline __m512 two_scales(const std::byte* block) {
   const __m128i both = _mm_insert_epi16(_mm_cvtsi32_si128(load_unaligned<uint16_t>(block)),
                                         load_unaligned<int16_t>(block + kBytes), 1);
-  return _mm512_mul_ps(_mm512_cvtph_ps(_mm256_zextsi128_si256(both)), products);
+  return _mm512_cvtph_ps(_mm256_zextsi128_si256(both));
 }
 
 struct Q8 {
@@ -63,7 +64,7 @@ struct Q8 {
     const __m512i q = join(load32(block + 2), load32(block + 36));
     return _mm512_xor_si512(q, _mm512_set1_epi8(static_cast<char>(0x80)));
   }
-  __m512 scales(__m512 products) const { return two_scales<34>(block, products); }
+  __m512 scales() const { return two_scales<34>(block); }
 };
 
 struct Q4 {
@@ -77,7 +78,7 @@ struct Q4 {
     const __m256i b = _mm256_broadcastsi128_si256(load16(block + 20));
     return nibbles(join(a, b), quarters(0, 4, 0, 4));
   }
-  __m512 scales(__m512 products) const { return two_scales<18>(block, products); }
+  __m512 scales() const { return two_scales<18>(block); }
 };
 
 struct Q5 {
@@ -93,11 +94,11 @@ struct Q5 {
         load_unaligned<uint32_t>(block + 2) | uint64_t{load_unaligned<uint32_t>(block + 24)} << 32;
     return set_bit(nibbles(join(a, b), quarters(0, 4, 0, 4)), fifth, 16);
   }
-  __m512 scales(__m512 products) const { return two_scales<22>(block, products); }
+  __m512 scales() const { return two_scales<22>(block); }
 };
 
 // Scales in lanes 0 … 7, minima in lanes 8 … 15 (scale_minimum() has the packing).
-inline __m512 sub_block_scales(const std::byte* block, __m512 products) {
+inline __m512 sub_block_scales(const std::byte* block) {
   const auto a = load_unaligned<uint32_t>(block + 4);
   const auto b = load_unaligned<uint32_t>(block + 8);
   const auto c = load_unaligned<uint32_t>(block + 12);
@@ -108,7 +109,7 @@ inline __m512 sub_block_scales(const std::byte* block, __m512 products) {
       _mm_set_epi64x(static_cast<int64_t>(minima), static_cast<int64_t>(scales));
   const __m512 d = _mm512_mask_blend_ps(0xff00, f16_lanes(block), f16_lanes(block + 2));
   const __m512 values = _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(six_bits));
-  return _mm512_mul_ps(_mm512_mul_ps(values, d), products);
+  return _mm512_mul_ps(values, d);
 }
 
 struct Q4K {
@@ -120,7 +121,7 @@ struct Q4K {
   __m512i bytes(int s) const {
     return nibbles(_mm512_broadcast_i64x4(load32(block + 16 + 32 * s)), halves(0, 4));
   }
-  __m512 scales(__m512 products) const { return sub_block_scales(block, products); }
+  __m512 scales() const { return sub_block_scales(block); }
 };
 
 struct Q5K {
@@ -136,7 +137,7 @@ struct Q5K {
                              _mm256_set1_epi8(static_cast<char>(2 << 2 * s)));
     return set_bit(q, _mm512_test_epi8_mask(fifth, bit), 16);
   }
-  __m512 scales(__m512 products) const { return sub_block_scales(block, products); }
+  __m512 scales() const { return sub_block_scales(block); }
 };
 
 struct Q6K {
@@ -155,9 +156,9 @@ struct Q6K {
     const __m512i two = _mm512_and_si512(_mm512_srlv_epi32(high, shift), _mm512_set1_epi8(3));
     return _mm512_or_si512(q, _mm512_slli_epi32(two, 4));
   }
-  __m512 scales(__m512 products) const {
+  __m512 scales() const {
     const __m512 values = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load16(block + 192)));
-    return _mm512_mul_ps(_mm512_mul_ps(values, f16_lanes(block + 208)), products);
+    return _mm512_mul_ps(values, f16_lanes(block + 208));
   }
 };
 

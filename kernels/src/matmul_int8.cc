@@ -45,10 +45,11 @@ void few(Context& context, const MatmulArgs& args, const int8::Int8Code::OfType&
   context.count(Op::matmul_int8, args.weight.type());
   std::byte* const x = bytes_of(context.shared_scratch(tokens * int8::token_bytes(columns) / 4));
   code.quantise_tokens(args, 0, tokens, x);
-  const int64_t rows = std::max<int64_t>(1, 131072 / (columns * 4));
-  context.pool().split(args.weight.rows(), rows * 4, [&](int64_t begin, int64_t end, int) {
-    code.dot(args, begin, end, x, nullptr);
-  });
+  // Panels that are worth waking a worker for: about 128 thousand products (2 µs).
+  const int64_t panels = std::max<int64_t>(1, 131072 / (columns * kPanelRows));
+  context.pool().split(
+      args.weight.rows(), panels * kPanelRows,
+      [&](int64_t begin, int64_t end, int) { code.dot(args, begin, end, x, nullptr); });
 }
 
 void many(Context& context, const MatmulArgs& args, const int8::Int8Code::OfType& code) {

@@ -55,22 +55,50 @@ inline float quantise(const float* x, int8_t* q) {
   return largest / 127.0f + poison;
 }
 
+// Sixteen registers of sixteen 32-bit elements, rows to columns.
+inline void transpose(__m512i (&m)[16]) {
+  __m512i t[16];
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_epi32(m[i], m[i + 1]);
+    t[i + 1] = _mm512_unpackhi_epi32(m[i], m[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    m[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+    m[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+    m[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+    m[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+  }
+  // m[4g + k]: columns k, 4 + k, 8 + k, 12 + k of rows 4g … 4g + 3, a column in each quarter.
+  for (int k = 0; k < 4; ++k) {
+    const __m512i a = _mm512_shuffle_i32x4(m[k], m[4 + k], 0x88);
+    const __m512i b = _mm512_shuffle_i32x4(m[8 + k], m[12 + k], 0x88);
+    const __m512i c = _mm512_shuffle_i32x4(m[k], m[4 + k], 0xdd);
+    const __m512i d = _mm512_shuffle_i32x4(m[8 + k], m[12 + k], 0xdd);
+    t[k] = _mm512_shuffle_i32x4(a, b, 0x88);
+    t[8 + k] = _mm512_shuffle_i32x4(a, b, 0xdd);
+    t[4 + k] = _mm512_shuffle_i32x4(c, d, 0x88);
+    t[12 + k] = _mm512_shuffle_i32x4(c, d, 0xdd);
+  }
+  for (int i = 0; i < 16; ++i) m[i] = t[i];
+}
+
 // --- decode ---
 
-// One token: bytes; per four columns, what the offset adds, negated; what scales() multiplies.
+// One token: bytes; per four columns, what the offset adds, negated; per 32, the scale and d · Σ x.
 struct Token {
   int8_t* q;
   int32_t* offsets;
-  float* products;
+  float* d;
+  float* sums;
 };
-// `memory` holds 4 bytes a column and 64 for what is read beyond the end.
 Token token_in(std::byte* memory, int64_t columns) {
-  return {reinterpret_cast<int8_t*>(memory), reinterpret_cast<int32_t*>(memory + columns),
-          reinterpret_cast<float*>(memory + 2 * columns)};
+  auto* const d = reinterpret_cast<float*>(memory + 2 * columns);
+  return {reinterpret_cast<int8_t*>(memory), reinterpret_cast<int32_t*>(memory + columns), d,
+          d + columns / kColumns};
 }
 
 template <class Type>
-Token quantise_token(const float* x, int64_t columns, std::byte* memory) {
+void quantise_token(const float* x, int64_t columns, std::byte* memory) {
   const Token out = token_in(memory, columns);
   for (int64_t c = 0; c < columns; c += kColumns) {
     const float d = quantise(x + c, out.q + c);
@@ -80,68 +108,89 @@ Token quantise_token(const float* x, int64_t columns, std::byte* memory) {
       out.offsets[i / 4] = -Type::kOffset * four;
       sum += four;
     }
-    if constexpr (Type::kHasMinimum) {
-      float* block = out.products + c / 256 * 16;
-      block[c % 256 / 32] = d;
-      block[8 + c % 256 / 32] = d * static_cast<float>(sum);
-    } else {
-      for (int64_t i = c; i < c + kColumns; i += Type::kPerScale) {
-        out.products[i / Type::kPerScale] = d;
-      }
-    }
+    out.d[c / kColumns] = d;
+    out.sums[c / kColumns] = d * static_cast<float>(sum);
   }
-  return out;
 }
 
-// Which group's scale belongs to each lane of the products of step s.
+// m[r]: sixteen partial sums of row r, kPerScale / 4 of each group of columns → groups[g]: the sum
+// of group g of sixteen rows.
+template <int64_t kPerScale>
+inline void add_up(__m512i (&m)[16], __m512i (&groups)[64 / kPerScale]) {
+  __m512i f[4];  // quarter k: the sums of elements 4k … 4k + 3 of four rows
+  for (int g = 0; g < 4; ++g) {
+    __m512i pair[2];
+    for (int i = 0; i < 2; ++i) {
+      const __m512i a = m[4 * g + 2 * i], b = m[4 * g + 2 * i + 1];
+      pair[i] = _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+    }
+    f[g] = _mm512_add_epi32(_mm512_unpacklo_epi64(pair[0], pair[1]),
+                            _mm512_unpackhi_epi64(pair[0], pair[1]));
+  }
+  const __m512i even01 = _mm512_shuffle_i32x4(f[0], f[1], 0x88);
+  const __m512i even23 = _mm512_shuffle_i32x4(f[2], f[3], 0x88);
+  const __m512i odd01 = _mm512_shuffle_i32x4(f[0], f[1], 0xdd);
+  const __m512i odd23 = _mm512_shuffle_i32x4(f[2], f[3], 0xdd);
+  if constexpr (kPerScale == 16) {
+    groups[0] = _mm512_shuffle_i32x4(even01, even23, 0x88);
+    groups[1] = _mm512_shuffle_i32x4(odd01, odd23, 0x88);
+    groups[2] = _mm512_shuffle_i32x4(even01, even23, 0xdd);
+    groups[3] = _mm512_shuffle_i32x4(odd01, odd23, 0xdd);
+  } else {
+    const __m512i a = _mm512_add_epi32(even01, odd01), b = _mm512_add_epi32(even23, odd23);
+    groups[0] = _mm512_shuffle_i32x4(a, b, 0x88);
+    groups[1] = _mm512_shuffle_i32x4(a, b, 0xdd);
+  }
+}
+
+// Scales (and minima) of a block of sixteen rows: group g of row r at [g][r].
 template <class Type>
-inline __m512i groups(int s) {
-  constexpr int kGroups = 64 / Type::kPerScale;
-  const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  const __m512i group = kGroups == 4 ? _mm512_srli_epi32(lane, 2) : _mm512_srli_epi32(lane, 3);
-  return _mm512_add_epi32(group, _mm512_set1_epi32(s * kGroups));
+inline void row_scales(const std::byte* const (&rows)[16], float (&to)[16][16]) {
+  __m512i m[16];
+  for (int r = 0; r < 16; ++r) m[r] = _mm512_castps_si512(Type{rows[r]}.scales());
+  transpose(m);
+  for (int g = 0; g < 16; ++g) _mm512_store_si512(to[g], m[g]);
 }
 
-template <class Type, int kRows>
-inline void dot_rows(const MatmulArgs& args, int64_t row, const Token& x, float* out) {
+// Sixteen rows times one token; the sums of each row are those of multiply_tile, in its order.
+template <class Type>
+inline __m512 dot_rows(const MatmulArgs& args, int64_t first, int64_t last, const Token& x) {
   constexpr int64_t kBytes = row_bytes(Type::kType, Type::kBlock);
   constexpr int kSteps = static_cast<int>(Type::kBlock / 64);
+  constexpr int kGroups = static_cast<int>(64 / Type::kPerScale);
   const int64_t columns = args.weight.columns();
-  const int64_t ahead = kRows * row_bytes(Type::kType, columns);
-  const std::byte* rows[kRows];
-  __m512 sum[kRows], minima[kRows];
-  for (int r = 0; r < kRows; ++r) {
-    rows[r] = args.weight.row(row + r);
-    sum[r] = minima[r] = _mm512_setzero_ps();
-  }
-  const float* products = x.products;
+  const int64_t ahead = kPanelRows * row_bytes(Type::kType, columns);
+  const std::byte* rows[kPanelRows];
+  for (int64_t r = 0; r < kPanelRows; ++r) rows[r] = args.weight.row(std::min(first + r, last));
+  __m512 sum = _mm512_setzero_ps();
   for (int64_t c = 0; c < columns; c += Type::kBlock) {
-    const __m512 product = _mm512_loadu_ps(products);
-    products += Type::kHasMinimum ? 16 : Type::kBlock / Type::kPerScale;
-    __m512i q[kSteps], offsets[kSteps];
+    alignas(64) float scales[16][16];
+    row_scales<Type>(rows, scales);
     for (int s = 0; s < kSteps; ++s) {
-      q[s] = _mm512_loadu_si512(x.q + c + 64 * s);
-      offsets[s] = _mm512_loadu_si512(x.offsets + c / 4 + 16 * s);
-    }
-    for (int r = 0; r < kRows; ++r) {
-      for (int64_t b = 0; b < kBytes; b += 64) __builtin_prefetch(rows[r] + ahead + b, 0, 2);
-      const Type block = {rows[r]};
-      const __m512 scales = block.scales(product);
-      if constexpr (Type::kHasMinimum) minima[r] = _mm512_add_ps(minima[r], scales);
-      for (int s = 0; s < kSteps; ++s) {
-        const __m512i dots = _mm512_dpbusd_epi32(offsets[s], block.bytes(s), q[s]);
-        const __m512 scale = _mm512_permutexvar_ps(groups<Type>(s), scales);
-        sum[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), scale, sum[r]);
+      const __m512i q = _mm512_loadu_si512(x.q + c + 64 * s);
+      const __m512i offsets = _mm512_loadu_si512(x.offsets + c / 4 + 16 * s);
+      __m512i dots[kPanelRows], groups[kGroups];
+      for (int r = 0; r < kPanelRows; ++r) {
+        dots[r] = _mm512_dpbusd_epi32(offsets, Type{rows[r]}.bytes(s), q);
       }
+      add_up<Type::kPerScale>(dots, groups);
+      for (int g = 0; g < kGroups; ++g) {
+        const int64_t block = c / kColumns + 2 * s + g * Type::kPerScale / kColumns;
+        const __m512 scale = _mm512_load_ps(scales[s * kGroups + g]);
+        const __m512 both = _mm512_mul_ps(scale, _mm512_set1_ps(x.d[block]));
+        sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(groups[g]), both, sum);
+        if constexpr (Type::kHasMinimum) {
+          const __m512 minimum = _mm512_load_ps(scales[8 + s * kGroups + g]);
+          sum = _mm512_fnmadd_ps(minimum, _mm512_set1_ps(x.sums[block]), sum);
+        }
+      }
+    }
+    for (int64_t r = 0; r < kPanelRows; ++r) {
+      for (int64_t b = 0; b < kBytes; b += 64) __builtin_prefetch(rows[r] + ahead + b, 0, 2);
       rows[r] += kBytes;
     }
   }
-  for (int r = 0; r < kRows; ++r) {
-    if constexpr (Type::kHasMinimum) {
-      sum[r] = _mm512_sub_ps(sum[r], _mm512_maskz_mov_ps(0xff00, minima[r]));
-    }
-    out[r] = _mm512_reduce_add_ps(sum[r]);
-  }
+  return sum;
 }
 
 template <class Type>
@@ -150,10 +199,10 @@ void dot_range(const MatmulArgs& args, int64_t begin, int64_t end, const std::by
   const int64_t columns = args.weight.columns();
   for (int64_t t = 0; t < args.x.rows(); ++t) {
     const Token x = token_in(const_cast<std::byte*>(tokens) + t * token_bytes(columns), columns);
-    float* out = args.out.row(t);
-    int64_t row = begin;
-    for (; row + 4 <= end; row += 4) dot_rows<Type, 4>(args, row, x, out + row);
-    for (; row < end; ++row) dot_rows<Type, 1>(args, row, x, out + row);
+    for (int64_t row = begin; row < end; row += kPanelRows) {
+      const auto stored = static_cast<__mmask16>((1u << std::min(kPanelRows, end - row)) - 1);
+      _mm512_mask_storeu_ps(args.out.row(t) + row, stored, dot_rows<Type>(args, row, end - 1, x));
+    }
   }
 }
 
@@ -192,38 +241,11 @@ void quantise_tiles(const MatmulArgs& args, int64_t begin, int64_t end, std::byt
   }
 }
 
-// Sixteen registers of sixteen 32-bit elements, rows to columns.
-inline void transpose(__m512i (&m)[16]) {
-  __m512i t[16];
-  for (int i = 0; i < 16; i += 2) {
-    t[i] = _mm512_unpacklo_epi32(m[i], m[i + 1]);
-    t[i + 1] = _mm512_unpackhi_epi32(m[i], m[i + 1]);
-  }
-  for (int i = 0; i < 16; i += 4) {
-    m[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-    m[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-    m[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-    m[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-  }
-  // m[4g + k]: columns k, 4 + k, 8 + k, 12 + k of rows 4g … 4g + 3, a column in each quarter.
-  for (int k = 0; k < 4; ++k) {
-    const __m512i a = _mm512_shuffle_i32x4(m[k], m[4 + k], 0x88);
-    const __m512i b = _mm512_shuffle_i32x4(m[8 + k], m[12 + k], 0x88);
-    const __m512i c = _mm512_shuffle_i32x4(m[k], m[4 + k], 0xdd);
-    const __m512i d = _mm512_shuffle_i32x4(m[8 + k], m[12 + k], 0xdd);
-    t[k] = _mm512_shuffle_i32x4(a, b, 0x88);
-    t[8 + k] = _mm512_shuffle_i32x4(a, b, 0xdd);
-    t[4 + k] = _mm512_shuffle_i32x4(c, d, 0x88);
-    t[12 + k] = _mm512_shuffle_i32x4(c, d, 0xdd);
-  }
-  for (int i = 0; i < 16; ++i) m[i] = t[i];
-}
-
 // Scales of one row's block to their places in the panel.
 template <class Type>
 inline void pack_scales(const Type& block, int row, PanelBlock* to) {
   alignas(64) float scales[16];
-  _mm512_store_ps(scales, block.scales(_mm512_set1_ps(1.0f)));
+  _mm512_store_ps(scales, block.scales());
   for (int b = 0; b < Type::kBlock / kColumns; ++b) {
     if constexpr (Type::kPerScale == 16) {
       to[b].scale[row] = scales[2 * b];

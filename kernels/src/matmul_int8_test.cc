@@ -87,18 +87,29 @@ TEST(MatmulInt8, IsTheProductOfTheRoundedActivations) {
   }
 }
 
-TEST(MatmulInt8, BitsDoNotDependOnThreads) {
+// A row has the same bits alone (a decode) and among others (a prefill), with any threads.
+TEST(MatmulInt8, BitsDoNotDependOnTokensOrThreads) {
   if (!has_matmul_int8(DType::q8_0, 64)) GTEST_SKIP() << "this CPU has no AVX-512 VNNI";
   for (const DType type : kQuantised) {
-    const auto weights = store_as(type, random_floats(67 * 512, 3), 512);
-    for (const int64_t tokens : {1, 11}) {
-      const auto x = random_floats(tokens * 512, 4);
+    for (const auto [outputs, columns] : {Shape{67, 512}, Shape{5, 256}, Shape{32, 768}}) {
+      const auto weights = store_as(type, random_floats(outputs * columns, 3), columns);
+      const auto x = random_floats(19 * columns, 4);
       Context one(1);
-      const auto want = run(one, weights, type, 67, 512, x);
-      for (const int threads : {2, 3, 8}) {
-        Context context(threads);
-        ASSERT_TRUE(testing::same_bits(want, run(context, weights, type, 67, 512, x)))
-            << to_string(type) << " threads " << threads;
+      std::vector<float> alone;
+      for (int64_t t = 0; t < 19; ++t) {
+        const auto row =
+            run(one, weights, type, outputs, columns, std::span(x).subspan(t * columns, columns));
+        alone.insert(alone.end(), row.begin(), row.end());
+      }
+      for (const int64_t tokens : {1, 3, 4, 8, 19}) {
+        for (const int threads : {1, 2, 3, 8}) {
+          Context context(threads);
+          const auto some = std::span(x).first(tokens * columns);
+          ASSERT_TRUE(testing::same_bits(std::span(alone).first(tokens * outputs),
+                                         run(context, weights, type, outputs, columns, some)))
+              << to_string(type) << " " << outputs << "x" << columns << " tokens " << tokens
+              << " threads " << threads;
+        }
       }
     }
   }

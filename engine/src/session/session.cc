@@ -145,8 +145,7 @@ Result<> Session::Impl::write_records(const Request& request, const Generation& 
   if (consistency_span > 0) {
     // The last token was never fed; it fits only if the context has room for it.
     sequence.resize(std::min(sequence.size(), static_cast<size_t>(parts.options.max_seq)));
-    const double bound = consistency_bound(parts.options.numerics, parts.options.kv_type,
-                                           parts.backend.eight_bit_activations());
+    const double bound = consistency_bound(parts.options.numerics, parts.options.kv_type);
     TRY(check_consistency(parts.backend, parts.config, bound, sequence, consistency_span,
                           request.id, parts.output));
   }

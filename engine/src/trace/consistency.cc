@@ -50,9 +50,8 @@ record::PrefillDecodeConsistency compare(std::span<const float> prefill,
 
 }  // namespace
 
-double consistency_bound(Numerics numerics, KvType kv_type, bool eight_bit_activations) {
+double consistency_bound(Numerics numerics, KvType kv_type) {
   if (numerics == Numerics::strict) return 0;
-  if (eight_bit_activations) return 4 * 0x1p-8;
   switch (kv_type) {
     case KvType::f32:
       return 1e-5;

@@ -18,9 +18,8 @@ namespace greta::engine {
 // The rel_l2 that a correct engine cannot exceed. strict: 0, every reduction order is fixed and
 // both ways round K and V alike. fast: 1e-5 for fp32 KV; with 16-bit KV a difference in the last
 // fp32 place may round an element of K or V to its other neighbour, a relative change of 2u (u =
-// 2⁻¹¹ fp16, 2⁻⁹ bf16) for each of K and V: 4u. The same holds for activations that are rounded to
-// eight bits, half a step of which is u = 2⁻⁸ of the largest of 32.
-double consistency_bound(Numerics numerics, KvType kv_type, bool eight_bit_activations);
+// 2⁻¹¹ fp16, 2⁻⁹ bf16) for each of K and V: 4u.
+double consistency_bound(Numerics numerics, KvType kv_type);
 
 // Leaves the backend reset. Fewer than two tokens: nothing to compare, no record.
 Result<> check_consistency(Backend& backend, const ModelConfig& config, double bound,

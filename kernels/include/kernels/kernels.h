@@ -42,10 +42,10 @@ struct MatmulArgs {
 Status matmul(Context& context, const MatmulArgs& args);
 
 // The same for quantised weights with x rounded to eight bits: 32 columns of a row share the scale
-// max|x| / 127, products of bytes are added exactly, scaled sums in fp32. Several times the speed
-// of matmul where many tokens are computed together; the rounding is a relative error of about 2⁻⁸
-// / √3 of the largest x of each 32. The order of the scaled sums differs between up to three tokens
-// and more. A NaN or an infinity in 32 columns of x makes the row's outputs NaN.
+// max|x| / 127, products of bytes are added exactly, and their sums, scaled, in fp32, 32 columns
+// after the other (16 for q6_k). Several times the speed of matmul where many tokens are computed
+// together; the rounding errs by up to half a step, 2⁻⁸ of the largest x of each 32. A NaN or an
+// infinity in x makes the outputs of its row NaN.
 Status matmul_int8(Context& context, const MatmulArgs& args);
 // Can this CPU do that for weights of this type and so many columns? (AVX-512 VNNI.)
 bool has_matmul_int8(DType type, int64_t columns);
