@@ -5,6 +5,7 @@
 #include <set>
 
 #include "forward/backend.h"
+#include "kernels/kernels.h"
 #include "testing/test_model.h"
 
 namespace greta::engine {
@@ -17,6 +18,7 @@ using testing::even_config;
 using testing::Model;
 using testing::odd_config;
 using testing::some_tokens;
+using testing::wide_config;
 
 constexpr TensorType kAllTypes[] = {TensorType::f32, TensorType::f16, TensorType::bf16,
                                     TensorType::q8_0};
@@ -46,6 +48,34 @@ TEST(CpuBackend, PrefillAndDecodeHaveTheSameBits) {
       }
       for (const float logit : want) ASSERT_TRUE(std::isfinite(logit));
     }
+  }
+}
+
+// The same with quantised weights, in both numerics.
+TEST(CpuBackend, QuantisedPrefillAndDecodeHaveTheSameBits) {
+  const Model model(wide_config(), {TensorType::q8_0, TensorType::q4_k, TensorType::q6_k,
+                                    TensorType::q5_k, TensorType::q4_0, TensorType::q5_0});
+  std::vector<std::vector<float>> last;
+  for (const Numerics numerics : {Numerics::strict, Numerics::fast}) {
+    for (const int64_t length : {1, 15, 16, 17, 63, 64, 65, 206, 255, 256, 257}) {
+      const auto tokens = some_tokens(length, model.config.vocab);
+      const int64_t rows = std::min<int64_t>(length, 5);
+      std::vector<float> want;
+      for (const int threads : {1, 2, 3, 8}) {
+        const auto backend = cpu_backend(
+            model, {.options = {.threads = threads, .numerics = numerics, .max_seq = length}});
+        if (want.empty()) want = by_prefill(*backend, model.config, tokens, rows);
+        ASSERT_EQ(want, by_prefill(*backend, model.config, tokens, rows))
+            << length << " tokens, " << threads << " threads";
+        ASSERT_EQ(want, by_decode(*backend, model.config, tokens, rows))
+            << length << " tokens, " << threads << " threads";
+      }
+      for (const float logit : want) ASSERT_TRUE(std::isfinite(logit));
+      if (length == 257) last.push_back(want);
+    }
+  }
+  if (kernels::has_matmul_int8(kernels::DType::q8_0, 256)) {
+    EXPECT_NE(last[0], last[1]) << "fast computed what strict does";
   }
 }
 

@@ -5,6 +5,7 @@
 #include <random>
 
 #include "kernels/kernels.h"
+#include "synth/random_weights.h"
 
 namespace greta::engine::testing {
 namespace {
@@ -29,6 +30,19 @@ void put_values(std::vector<std::byte>& to, const TensorSpec& tensor) {
       for (size_t j = 0; j < 32; ++j) {
         put(to, static_cast<int8_t>(std::nearbyint(tensor.values[i + j] / scale)));
       }
+    }
+    return;
+  }
+  if (tensor.type != TensorType::f32 && tensor.type != TensorType::f16 &&
+      tensor.type != TensorType::bf16) {
+    double squares = 0;
+    for (const float value : tensor.values) squares += static_cast<double>(value) * value;
+    const double deviation = std::sqrt(squares / static_cast<double>(tensor.values.size()));
+    RandomRows rows(7, tensor.name, tensor.type, tensor.dims[0], deviation);
+    std::vector<std::byte> row;
+    for (int64_t r = 0; r < tensor.dims[1]; ++r) {
+      rows.next(row);
+      to.insert(to.end(), row.begin(), row.end());
     }
     return;
   }
@@ -62,6 +76,17 @@ ModelConfig even_config() {
           .kv_heads = 2,
           .head_dim = 16,
           .ffn = 96,
+          .vocab = 97,
+          .context = 300};
+}
+
+ModelConfig wide_config() {
+  return {.layers = 2,
+          .dim = 256,
+          .heads = 4,
+          .kv_heads = 2,
+          .head_dim = 64,
+          .ffn = 512,
           .vocab = 97,
           .context = 300};
 }

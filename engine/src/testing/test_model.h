@@ -31,8 +31,11 @@ struct TensorSpec {
 ModelConfig odd_config();
 // 2 layers, 4 query heads over 2 KV heads of 16; columns are multiples of 32, so that Q8_0 fits.
 ModelConfig even_config();
+// 2 layers, 4 query heads over 2 KV heads of 64; columns are multiples of 256, so that K types fit.
+ModelConfig wide_config();
 
-// Matrices take `types` in turn; norms are F32.
+// Matrices take `types` in turn; norms are F32. `values` of types that are quantised in other ways
+// than Q8_0 are of the size of the weights, not the weights.
 std::vector<TensorSpec> random_tensors(const ModelConfig& config,
                                        const std::vector<TensorType>& types = {TensorType::f32});
 // A GGUF v3 file without metadata.
