@@ -16,9 +16,10 @@ namespace {
 using kernels::Rows;
 using kernels::Status;
 
-// A prefill's feed-forward intermediates, the widest tensors, are computed this many rows at a
-// time.
-constexpr int64_t kFfnRows = 256;
+// A long prefill takes this many rows through a layer at a time, so that only the residual stream
+// is held for all of them. Probes are shown whole tensors: for them, only the feed-forward
+// intermediates, the widest, are cut.
+constexpr int64_t kRowsAtATime = 256;
 
 // 64-byte aligned floats that grow and never shrink: a decode loop allocates nothing.
 class Buffer {
@@ -110,9 +111,15 @@ class CpuBackend final : public Backend {
     const Rows<float> x = x_.rows(pass.rows, config_.dim);
     TRY_KERNEL(embedding, context_, {.table = weights_.embedding, .tokens = tokens, .out = x});
     show(pass, Point::embed_out, -1, x);
+    const int64_t step = watched_ ? pass.rows : kRowsAtATime;
     for (int64_t layer = 0; layer < config_.layers; ++layer) {
-      TRY(attention_block(pass, layer, x));
-      TRY(ffn_block(pass, layer, x));
+      for (int64_t first = 0; first < pass.rows; first += step) {
+        Pass part = pass;
+        part.pos0 += first;
+        part.rows = std::min(step, pass.rows - first);
+        TRY(attention_block(part, layer, x.sub_rows(first, part.rows)));
+        TRY(ffn_block(part, layer, x.sub_rows(first, part.rows)));
+      }
     }
     kv_.cache().length = pass.pos0 + pass.rows;
     TRY(read_out(pass, x, logit_rows, logits));
@@ -312,8 +319,8 @@ class CpuBackend final : public Backend {
     TRY_KERNEL(rms_norm, context_,
                {.x = x, .weight = w.ffn_norm, .out = norm, .eps = config_.rms_eps});
     show(pass, Point::ffn_norm, layer, norm);
-    for (int64_t first = 0; first < pass.rows; first += kFfnRows) {
-      const int64_t rows = std::min(kFfnRows, pass.rows - first);
+    for (int64_t first = 0; first < pass.rows; first += kRowsAtATime) {
+      const int64_t rows = std::min(kRowsAtATime, pass.rows - first);
       const Rows<float> gate = gate_.rows(rows, config_.ffn);
       const Rows<float> up = up_.rows(rows, config_.ffn);
       const Rows<const float> in = norm.sub_rows(first, rows);
@@ -328,18 +335,21 @@ class CpuBackend final : public Backend {
     return {};
   }
 
-  // Final norm of every row, logits of the last `logit_rows`.
+  // Logits of the last `logit_rows`; the final norm of those, or of every row where probes look on.
   Result<> read_out(const Pass& pass, Rows<float> x, int64_t logit_rows, std::span<float> logits) {
     if (logit_rows == 0 && !watched_) return {};
-    const Rows<float> norm = norm_.rows(pass.rows, config_.dim);
-    TRY_KERNEL(rms_norm, context_,
-               {.x = x, .weight = weights_.output_norm, .out = norm, .eps = config_.rms_eps});
-    show(pass, Point::final_norm, -1, norm);
-    if (logit_rows == 0) return {};
     int64_t first = pass.rows - logit_rows;
     if (!pass.decode && faults_.at(Fault::readout_wrong_row)) first = 0;
+    const int64_t normed = watched_ ? 0 : first;
+    const Rows<float> in = x.sub_rows(normed, watched_ ? pass.rows : logit_rows);
+    const Rows<float> norm = norm_.rows(in.rows(), config_.dim);
+    TRY_KERNEL(rms_norm, context_,
+               {.x = in, .weight = weights_.output_norm, .out = norm, .eps = config_.rms_eps});
+    show(pass, Point::final_norm, -1, norm);
+    if (logit_rows == 0) return {};
     const Rows<float> out(logits.data(), logit_rows, config_.vocab);
-    TRY(product({.weight = weights_.output, .x = norm.sub_rows(first, logit_rows), .out = out}));
+    TRY(product(
+        {.weight = weights_.output, .x = norm.sub_rows(first - normed, logit_rows), .out = out}));
     if (watched_) {
       for (Probe* probe : probes_) probe->readout_row(pass, first + logit_rows - 1);
     }
