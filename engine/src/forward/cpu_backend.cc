@@ -16,9 +16,8 @@ namespace {
 using kernels::Rows;
 using kernels::Status;
 
-// A long prefill takes this many rows through a layer at a time, so that only the residual stream
-// is held for all of them. Probes are shown whole tensors: for them, only the feed-forward
-// intermediates, the widest, are cut.
+// A long prefill goes through the model this many rows at a time, so that intermediates stay small.
+// Probes are shown whole tensors: for them, only the feed-forward ones, the widest, are cut.
 constexpr int64_t kRowsAtATime = 256;
 
 // 64-byte aligned floats that grow and never shrink: a decode loop allocates nothing.
@@ -108,21 +107,19 @@ class CpuBackend final : public Backend {
     if (watched_) {
       for (Probe* probe : probes_) probe->begin_pass(pass);
     }
-    const Rows<float> x = x_.rows(pass.rows, config_.dim);
-    TRY_KERNEL(embedding, context_, {.table = weights_.embedding, .tokens = tokens, .out = x});
-    show(pass, Point::embed_out, -1, x);
-    const int64_t step = watched_ ? pass.rows : kRowsAtATime;
-    for (int64_t layer = 0; layer < config_.layers; ++layer) {
-      for (int64_t first = 0; first < pass.rows; first += step) {
-        Pass part = pass;
-        part.pos0 += first;
-        part.rows = std::min(step, pass.rows - first);
-        TRY(attention_block(part, layer, x.sub_rows(first, part.rows)));
-        TRY(ffn_block(part, layer, x.sub_rows(first, part.rows)));
-      }
+    const int64_t step = watched_ || faults_.any() ? pass.rows : kRowsAtATime;
+    for (int64_t first = 0; first < pass.rows; first += step) {
+      Pass part = pass;
+      part.pos0 += first;
+      part.rows = std::min(step, pass.rows - first);
+      const int64_t end = first + part.rows;
+      const int64_t wanted = std::clamp<int64_t>(end - (pass.rows - logit_rows), 0, part.rows);
+      const auto some = static_cast<size_t>(wanted * config_.vocab);
+      TRY(forward_rows(part,
+                       tokens.subspan(static_cast<size_t>(first), static_cast<size_t>(part.rows)),
+                       wanted, logits.first(some)));
+      logits = logits.subspan(some);
     }
-    kv_.cache().length = pass.pos0 + pass.rows;
-    TRY(read_out(pass, x, logit_rows, logits));
     if (watched_) {
       for (Probe* probe : probes_) TRY(probe->end_pass(pass));
     }
@@ -130,6 +127,19 @@ class CpuBackend final : public Backend {
   }
 
  private:
+  Result<> forward_rows(const Pass& pass, std::span<const int32_t> tokens, int64_t logit_rows,
+                        std::span<float> logits) {
+    const Rows<float> x = x_.rows(pass.rows, config_.dim);
+    TRY_KERNEL(embedding, context_, {.table = weights_.embedding, .tokens = tokens, .out = x});
+    show(pass, Point::embed_out, -1, x);
+    for (int64_t layer = 0; layer < config_.layers; ++layer) {
+      TRY(attention_block(pass, layer, x));
+      TRY(ffn_block(pass, layer, x));
+    }
+    kv_.cache().length = pass.pos0 + pass.rows;
+    return read_out(pass, x, logit_rows, logits);
+  }
+
   Result<> check(const Pass& pass, std::span<const int32_t> tokens, int64_t logit_rows,
                  std::span<const float> logits) const {
     const KvCache& cache = kv_.cache();
