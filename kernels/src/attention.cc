@@ -50,10 +50,20 @@ HWY_INLINE Lanes exp_or_nan(const Lanes& x) {
   return out;
 }
 
+// Where a head's scores and weights are to be shown, if anywhere.
+struct ShownHead {
+  float* scores = nullptr;
+  float* weights = nullptr;
+};
+HWY_INLINE ShownHead shown_head(const AttentionShown& shown, int64_t row) {
+  return shown.wanted() ? ShownHead{shown.scores.row(row), shown.weights.row(row)} : ShownHead{};
+}
+
 // scratch: seq_len and head_dim, each rounded up to 16, floats.
 template <class From>
 HWY_INLINE void attend(const float* q, const KvRead& k, const KvRead& v, int64_t kv_head,
-                       int64_t seq_len, float scale, float* out, float* scratch) {
+                       int64_t seq_len, float scale, float* out, float* scratch,
+                       const ShownHead& shown) {
   const int64_t head_dim = k.head_dim(), padded = round_up_16(seq_len);
   float* scores = scratch;
   float* q_padded = scratch + padded;
@@ -62,6 +72,7 @@ HWY_INLINE void attend(const float* q, const KvRead& k, const KvRead& v, int64_t
   for (int64_t t = 0; t < seq_len; t += 4) {
     score4<From>(q_padded, k, kv_head, t, seq_len - t < 4 ? seq_len - t : 4, scale, scores + t);
   }
+  if (shown.scores != nullptr) std::copy(scores, scores + seq_len, shown.scores);
   const float minus_infinity = -std::numeric_limits<float>::infinity();
   for (int64_t t = seq_len; t < padded; ++t) scores[t] = minus_infinity;
 
@@ -79,7 +90,11 @@ HWY_INLINE void attend(const float* q, const KvRead& k, const KvRead& v, int64_t
     store(p, scores + t);
     sum = add(sum, p);
   }
-  const Lanes total = broadcast(reduce(sum));
+  const float sum_of_lanes = reduce(sum);
+  const Lanes total = broadcast(sum_of_lanes);
+  if (shown.weights != nullptr) {
+    for (int64_t t = 0; t < seq_len; ++t) shown.weights[t] = scores[t] / sum_of_lanes;
+  }
 
   // Four running sums (t mod 4) hide the latency of the addition.
   for (int64_t c = 0; c < head_dim; c += 16) {
@@ -110,8 +125,16 @@ void decode_heads(const AttentionDecodeArgs& args, int64_t begin, int64_t end, f
   const int64_t group = static_cast<int64_t>(args.q.size()) / head_dim / args.k.heads();
   for (int64_t h = begin; h < end; ++h) {
     attend<From>(args.q.data() + h * head_dim, args.k, args.v, h / group, args.seq_len, args.scale,
-                 args.out.data() + h * head_dim, scratch);
+                 args.out.data() + h * head_dim, scratch, shown_head(args.shown, h));
   }
+}
+
+inline ShownHead shown_pair(const AttentionPrefillArgs& args, int64_t row, int64_t head,
+                            int64_t heads) {
+  const auto tokens = args.shown_tokens;
+  const auto found = std::lower_bound(tokens.begin(), tokens.end(), row);
+  if (found == tokens.end() || *found != row) return {};
+  return shown_head(args.shown, (found - tokens.begin()) * heads + head);
 }
 
 template <class From>
@@ -121,7 +144,8 @@ void prefill_pairs(const AttentionPrefillArgs& args, int64_t begin, int64_t end,
   for (int64_t pair = begin; pair < end; ++pair) {
     const int64_t row = pair / heads, h = pair % heads;
     attend<From>(args.q.row(row) + h * head_dim, args.k, args.v, h / group, args.pos0 + row + 1,
-                 args.scale, args.out.row(row) + h * head_dim, scratch);
+                 args.scale, args.out.row(row) + h * head_dim, scratch,
+                 shown_pair(args, row, h, heads));
   }
 }
 
@@ -152,8 +176,17 @@ bool heads_fit(int64_t q_columns, const KvRead& k, const KvRead& v) {
          k.heads() == v.heads() && q_columns > 0 && q_columns % (k.head_dim() * k.heads()) == 0;
 }
 
+// Room for the scores and weights of `rows` heads over `keys` keys, or nobody asks.
+bool shown_fits(const AttentionShown& shown, int64_t rows, int64_t keys) {
+  if (!shown.wanted()) return true;
+  return shown.scores.rows() == rows && shown.weights.rows() == rows &&
+         shown.scores.columns() >= keys && shown.weights.columns() >= keys;
+}
+
 bool decode_fits(const AttentionDecodeArgs& args) {
   return heads_fit(static_cast<int64_t>(args.q.size()), args.k, args.v) &&
+         shown_fits(args.shown, static_cast<int64_t>(args.q.size()) / args.k.head_dim(),
+                    args.seq_len) &&
          args.out.size() == args.q.size() && args.seq_len > 0 &&
          args.seq_len <= args.k.positions() && args.seq_len <= args.v.positions();
 }
@@ -195,7 +228,11 @@ Status attention_prefill(Context& context, const AttentionPrefillArgs& args) {
   const int64_t last = args.pos0 + args.q.rows();
   if (!heads_fit(args.q.columns(), args.k, args.v) || args.pos0 < 0 ||
       args.out.rows() != args.q.rows() || args.out.columns() != args.q.columns() ||
-      last > args.k.positions() || last > args.v.positions()) {
+      last > args.k.positions() || last > args.v.positions() ||
+      !shown_fits(
+          args.shown,
+          static_cast<int64_t>(args.shown_tokens.size()) * (args.q.columns() / args.k.head_dim()),
+          last)) {
     return Status::bad_shape;
   }
   if (args.k.type() != args.v.type()) return Status::bad_dtype;

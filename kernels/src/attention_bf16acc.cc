@@ -1,5 +1,6 @@
 // Decode attention with every running sum rounded to bf16. Plain loops: this kernel exists to be
 // measured against, not to be fast.
+#include <algorithm>
 #include <cmath>
 
 #include "convert.h"
@@ -31,13 +32,19 @@ void attention_bf16acc_heads(const AttentionDecodeArgs& args, int64_t begin, int
       scores[t] = dot * args.scale;
       largest = std::max(largest, scores[t]);
     }
+    const bool shown = args.shown.wanted();
+    if (shown) std::copy(scores, scores + args.seq_len, args.shown.scores.row(h));
     float total = 0;
     std::fill(mixed, mixed + head_dim, 0.0f);
     for (int64_t t = 0; t < args.seq_len; ++t) {
       const float p = std::exp(scores[t] - largest);
+      scores[t] = p;
       total = rounded(total + p);
       dequantize(args.v.type(), args.v.slot(h / group, t), element);
       for (int64_t i = 0; i < head_dim; ++i) mixed[i] = rounded(mixed[i] + p * element[i]);
+    }
+    for (int64_t t = 0; shown && t < args.seq_len; ++t) {
+      args.shown.weights.row(h)[t] = scores[t] / total;
     }
     for (int64_t i = 0; i < head_dim; ++i) args.out[h * head_dim + i] = mixed[i] / total;
   }

@@ -237,6 +237,75 @@ TEST(Attention, LowPrecisionVariantIsWorseButNotWrong) {
   EXPECT_LT(relative, 1.0);
 }
 
+// Showing scores and weights changes no bit of the output, and they are those of that output.
+TEST(Attention, WhatIsShownIsWhatWasUsed) {
+  testing::on_every_isa([](const std::string&) {
+    constexpr int64_t kDim = 10, kLength = 37, kQueries = 4;
+    const Cache cache(DType::f16, 2, kLength, kDim);
+    const auto q = random_floats(kQueries * kDim, 3);
+    Context context(2);
+    const auto plain = decode(context, cache, q, kLength);
+    std::vector<float> scores(kQueries * (kLength + 1), NAN), weights = scores, out(q.size());
+    const AttentionShown shown = {{scores.data(), kQueries, kLength, kLength + 1},
+                                  {weights.data(), kQueries, kLength, kLength + 1}};
+    const float scale = 1.0f / std::sqrt(static_cast<float>(kDim));
+    const KvRead k = cache.view(cache.k), v = cache.view(cache.v);
+    ASSERT_EQ(attention_decode(context, {.q = q,
+                                         .k = k,
+                                         .v = v,
+                                         .seq_len = kLength,
+                                         .scale = scale,
+                                         .out = out,
+                                         .shown = shown}),
+              Status::ok);
+    EXPECT_EQ(out, plain);
+    for (int64_t h = 0; h < kQueries; ++h) {
+      double mixed = 0, total = 0;
+      for (int64_t t = 0; t < kLength; ++t) {
+        double dot = 0;
+        for (int64_t i = 0; i < kDim; ++i) {
+          dot += static_cast<double>(q[static_cast<size_t>(h * kDim + i)]) *
+                 cache.at(cache.k_values, h / 2, t, i);
+        }
+        EXPECT_NEAR(shown.scores.row(h)[t], dot * static_cast<double>(scale), 1e-6);
+        total += static_cast<double>(shown.weights.row(h)[t]);
+        mixed +=
+            static_cast<double>(shown.weights.row(h)[t]) * cache.at(cache.v_values, h / 2, t, 0);
+      }
+      EXPECT_NEAR(total, 1, 1e-6);
+      EXPECT_NEAR(out[static_cast<size_t>(h * kDim)], mixed, 1e-6);
+      EXPECT_TRUE(std::isnan(shown.scores.data()[h * (kLength + 1) + kLength])) << "column beyond";
+    }
+
+    // Of a prefill: the tokens that are asked for, with the bits of decode.
+    std::vector<float> queries(q);
+    queries.insert(queries.begin(), q.begin(), q.end());
+    std::vector<float> prefill_out(queries.size()), shown_scores(kQueries * kLength),
+        shown_weights(kQueries * kLength);
+    const int64_t token[] = {1};
+    const AttentionShown of_prefill = {{shown_scores.data(), kQueries, kLength},
+                                       {shown_weights.data(), kQueries, kLength}};
+    const AttentionPrefillArgs args = {.q = {queries.data(), 2, kQueries * kDim},
+                                       .k = k,
+                                       .v = v,
+                                       .pos0 = kLength - 2,
+                                       .scale = scale,
+                                       .out = {prefill_out.data(), 2, kQueries * kDim},
+                                       .shown_tokens = token,
+                                       .shown = of_prefill};
+    ASSERT_EQ(attention_prefill(context, args), Status::ok);
+    for (int64_t h = 0; h < kQueries; ++h) {
+      for (int64_t t = 0; t < kLength; ++t) {
+        EXPECT_EQ(of_prefill.scores.row(h)[t], shown.scores.row(h)[t]);
+        EXPECT_EQ(of_prefill.weights.row(h)[t], shown.weights.row(h)[t]);
+      }
+    }
+    AttentionPrefillArgs narrow = args;
+    narrow.shown.scores = {shown_scores.data(), kQueries, kLength - 1};
+    EXPECT_EQ(attention_prefill(context, narrow), Status::bad_shape);
+  });
+}
+
 TEST(Attention, RefusesShapesThatDoNotFit) {
   const Cache cache(DType::f32, 2, 4, 8);
   Context context(1);

@@ -85,6 +85,14 @@ struct FusedRopeKvUpdateDecodeArgs {
 };
 Status fused_rope_kv_update_decode(Context& context, const FusedRopeKvUpdateDecodeArgs& args);
 
+// What attention computed on its way, for whoever asks (empty: nobody does, nothing is written).
+// One row a query head of a token and one column a key: the scaled scores, and the weights of the
+// keys, which are the kernel's own numerators divided by its own sum.
+struct AttentionShown {
+  Rows<float> scores, weights;  // (T'·Hq, at least seq_len)
+  bool wanted() const { return scores.rows() > 0; }
+};
+
 // out_h = softmax(scale · q_h · K_g[0..seq_len)) V_g, g = h / (Hq / Hkv): two passes over the keys,
 // scores minus their maximum, fp32.
 struct AttentionDecodeArgs {
@@ -92,7 +100,8 @@ struct AttentionDecodeArgs {
   KvRead k, v;               // (Hkv, capacity, D)
   int64_t seq_len = 0;       // keys to read, the newest included
   float scale = 0;
-  std::span<float> out;  // (Hq·D)
+  std::span<float> out;       // (Hq·D)
+  AttentionShown shown = {};  // of every head
 };
 Status attention_decode(Context& context, const AttentionDecodeArgs& args);
 
@@ -105,7 +114,9 @@ struct AttentionPrefillArgs {
   KvRead k, v;          // (Hkv, capacity, D), positions [0, pos0 + T) written
   int64_t pos0 = 0;
   float scale = 0;
-  Rows<float> out;  // (T, Hq·D)
+  Rows<float> out;                             // (T, Hq·D)
+  std::span<const int64_t> shown_tokens = {};  // T' rows of q, ascending
+  AttentionShown shown = {};                   // of their heads
 };
 Status attention_prefill(Context& context, const AttentionPrefillArgs& args);
 
