@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <utility>
 
 #include "reference/numbers.h"
 
@@ -17,13 +18,27 @@ constexpr double kExpError = 5 * kUnit;  // with the product that it goes into
 constexpr double kLambda = 8;
 constexpr double kSmallest = 0x1p-126;  // a weight below it may be flushed to zero
 
-// g(n) of the header: error of a sum in which a term meets at most `roundings` roundings.
+// A bound with this denominator; NaN where no useful one exists.
+double checked(double denominator, double numerator) {
+  return denominator >= 0.5 ? numerator / denominator : std::numeric_limits<double>::quiet_NaN();
+}
+
+}  // namespace
+
 double sum_error(int64_t roundings) {
   const auto n = static_cast<double>(roundings);
   return std::min(n * kUnit / (1.0 - n * kUnit), kLambda * std::sqrt(n) * kUnit);
 }
 
-}  // namespace
+AttentionShape shape_of(const engine::ModelConfig& config, const engine::BackendOptions& options) {
+  return {.layers = config.layers,
+          .heads = config.heads,
+          .kv_heads = config.kv_heads,
+          .head_dim = config.head_dim,
+          .rope_base = config.rope_base,
+          .rope_factors = config.rope_factors,
+          .kv_type = options.kv_type};
+}
 
 History::History(const AttentionShape& shape)
     : shape_(shape), rope_(shape.head_dim, shape.rope_base, shape.rope_factors) {
@@ -110,6 +125,7 @@ HeadAnswer attend(std::span<const float> q_pre, int64_t position, const StoredHe
   rope.rotate(position, pre, q, q_error);
   for (double& reach : q_error) reach *= kRopeError;
 
+  HeadAnswer answer{.out = std::vector<double>(d), .bound = std::vector<double>(d)};
   std::vector<double> score(n), common(n), own(n);  // s_j, a_j, b_j
   std::vector<bool> record(n);
   double largest = -std::numeric_limits<double>::infinity();
@@ -125,6 +141,7 @@ HeadAnswer attend(std::span<const float> q_pre, int64_t position, const StoredHe
     score[j] = scale * sum;
     common[j] = scale * (from_q + (keys.smooth_k_errors ? 0 : from_k));
     own[j] = scale * (dot_error * magnitude + (keys.smooth_k_errors ? from_k : 0));
+    answer.score_bound.push_back(common[j] + own[j]);
     record[j] = j > 0 && score[j] > largest;
     // Written so that a NaN score becomes the maximum, and everything after it NaN.
     largest = score[j] <= largest ? largest : score[j];
@@ -140,7 +157,6 @@ HeadAnswer attend(std::span<const float> q_pre, int64_t position, const StoredHe
   double total = 0;
   for (size_t j = 0; j < n; ++j) total += weight[j] = std::exp(score[j] - largest);
 
-  HeadAnswer answer{std::vector<double>(d), std::vector<double>(d)};
   for (size_t j = 0; j < n; ++j) {
     weight[j] /= total;
     for (size_t i = 0; i < d; ++i) answer.out[i] += weight[j] * keys.v[j * d + i];
@@ -165,22 +181,73 @@ HeadAnswer attend(std::span<const float> q_pre, int64_t position, const StoredHe
   const double denominator = 1 - weight_error - sums;
   for (size_t i = 0; i < d; ++i) {
     const double weights = moved[i] + std::min(straight[i], kLambda * std::sqrt(squares[i]));
-    answer.bound[i] = denominator >= 0.5
-                          ? (weights + sums * (summed[i] + std::abs(answer.out[i]))) / denominator
-                          : std::numeric_limits<double>::quiet_NaN();
+    answer.bound[i] = checked(denominator, weights + sums * (summed[i] + std::abs(answer.out[i])));
   }
+  for (size_t j = 0; j < n; ++j) {
+    const double own_error = weight[j] * std::expm1(common[j] + own[j]);
+    answer.weight_bound.push_back(
+        checked(denominator, own_error + weight[j] * (weight_error + sums)) + kSmallest);
+  }
+  answer.score = std::move(score);
+  answer.weight = std::move(weight);
   return answer;
 }
 
+HeadAnswer mix(std::span<const float> weights, const StoredHead& keys) {
+  const auto d = static_cast<size_t>(keys.head_dim), n = static_cast<size_t>(keys.positions);
+  HeadAnswer answer{.out = std::vector<double>(d), .bound = std::vector<double>(d)};
+  for (size_t j = 0; j < n; ++j) {
+    if (std::isnan(weights[j])) continue;
+    for (size_t i = 0; i < d; ++i) {
+      const double term = static_cast<double>(weights[j]) * keys.v[j * d + i];
+      answer.out[i] += term;
+      answer.bound[i] += std::abs(term);
+    }
+  }
+  const double error = sum_error(keys.positions + 3);
+  for (double& bound : answer.bound) bound = error * bound + kSmallest;
+  return answer;
+}
+
+std::vector<double> attend_reduced(std::span<const float> q_pre, int64_t position,
+                                   const StoredHead& keys, const Rope& rope,
+                                   engine::KvType accumulator) {
+  const size_t d = q_pre.size();
+  const auto n = static_cast<size_t>(keys.positions);
+  const auto rounded = [&](double value) { return round_to_storage(value, accumulator); };
+  const std::vector<double> pre(q_pre.begin(), q_pre.end());
+  std::vector<double> q(d), score(n), out(d);
+  rope.rotate(position, pre, q);
+  for (size_t j = 0; j < n; ++j) {
+    for (size_t i = 0; i < d; ++i) score[j] = rounded(score[j] + q[i] * keys.k[j * d + i]);
+    score[j] /= std::sqrt(static_cast<double>(d));
+  }
+  const double largest = *std::ranges::max_element(score);
+  double total = 0;
+  for (size_t j = 0; j < n; ++j) {
+    const double weight = std::exp(score[j] - largest);
+    total = rounded(total + weight);
+    for (size_t i = 0; i < d; ++i) out[i] = rounded(out[i] + weight * keys.v[j * d + i]);
+  }
+  for (double& value : out) value /= total;
+  return out;
+}
+
 HeadComparison compare(std::span<const float> got, const HeadAnswer& ref) {
+  return compare(got, ref.out, ref.bound);
+}
+
+HeadComparison compare(std::span<const float> got, std::span<const double> ref,
+                       std::span<const double> bound) {
   HeadComparison result;
   double difference2 = 0, bound2 = 0, ref2 = 0, sum = 0;
   bool unordered = false;
   for (size_t i = 0; i < got.size(); ++i) {
-    const double difference = std::abs(static_cast<double>(got[i]) - ref.out[i]);
+    const double difference = std::abs(static_cast<double>(got[i]) - ref[i]);
     difference2 += difference * difference;
-    bound2 += ref.bound[i] * ref.bound[i];
-    ref2 += ref.out[i] * ref.out[i];
+    bound2 += bound[i] * bound[i];
+    ref2 += ref[i] * ref[i];
+    if (!(difference <= bound[i])) ++result.over_bound;
     sum += difference;
     // The first NaN is the worst element whatever comes after it.
     if (!unordered && (std::isnan(difference) || difference > result.max_diff || i == 0)) {
@@ -188,7 +255,7 @@ HeadComparison compare(std::span<const float> got, const HeadAnswer& ref) {
       result.max_diff = difference;
       result.worst_dim = static_cast<int64_t>(i);
       result.worst_got = got[i];
-      result.worst_ref = ref.out[i];
+      result.worst_ref = ref[i];
     }
   }
   const double norm = std::sqrt(ref2);

@@ -110,42 +110,37 @@ double bf16_to_double(uint16_t bits) {
   return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
 }
 
+double read_element(const engine::Tensor& tensor, int64_t element) {
+  const std::byte* data = tensor.data.data();
+  switch (tensor.type) {
+    case TensorType::f32:
+      return load<float>(data + element * 4);
+    case TensorType::f16:
+      return f16_to_double(load<uint16_t>(data + element * 2));
+    case TensorType::bf16:
+      return bf16_to_double(load<uint16_t>(data + element * 2));
+    case TensorType::q8_0: {
+      const std::byte* block = data + element / 32 * 34;
+      return f16_to_double(load<uint16_t>(block)) * load<int8_t>(block + 2 + element % 32);
+    }
+    case TensorType::q4_0:
+      return q4_0(data + element / 32 * 18, element % 32);
+    case TensorType::q5_0:
+      return q5_0(data + element / 32 * 22, element % 32);
+    case TensorType::q4_k:
+      return k_with_minimum(data + element / 256 * 144, element % 256, false);
+    case TensorType::q5_k:
+      return k_with_minimum(data + element / 256 * 176, element % 256, true);
+    case TensorType::q6_k:
+      return q6_k(data + element / 256 * 210, element % 256);
+  }
+  return std::numeric_limits<double>::quiet_NaN();
+}
+
 void read_row(const engine::Tensor& tensor, int64_t row, std::span<double> out) {
   const int64_t columns = tensor.columns();
-  const std::byte* data = tensor.data.data();
   for (int64_t c = 0; c < columns; ++c) {
-    const int64_t element = row * columns + c;
-    switch (tensor.type) {
-      case TensorType::f32:
-        out[c] = load<float>(data + element * 4);
-        break;
-      case TensorType::f16:
-        out[c] = f16_to_double(load<uint16_t>(data + element * 2));
-        break;
-      case TensorType::bf16:
-        out[c] = bf16_to_double(load<uint16_t>(data + element * 2));
-        break;
-      case TensorType::q8_0: {
-        const std::byte* block = data + element / 32 * 34;
-        out[c] = f16_to_double(load<uint16_t>(block)) * load<int8_t>(block + 2 + element % 32);
-        break;
-      }
-      case TensorType::q4_0:
-        out[c] = q4_0(data + element / 32 * 18, element % 32);
-        break;
-      case TensorType::q5_0:
-        out[c] = q5_0(data + element / 32 * 22, element % 32);
-        break;
-      case TensorType::q4_k:
-        out[c] = k_with_minimum(data + element / 256 * 144, element % 256, false);
-        break;
-      case TensorType::q5_k:
-        out[c] = k_with_minimum(data + element / 256 * 176, element % 256, true);
-        break;
-      case TensorType::q6_k:
-        out[c] = q6_k(data + element / 256 * 210, element % 256);
-        break;
-    }
+    out[static_cast<size_t>(c)] = read_element(tensor, row * columns + c);
   }
 }
 

@@ -11,14 +11,15 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <map>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "forward/backend.h"
 #include "reference/numbers.h"
 #include "reference/rope.h"
+#include "share.h"
 
 namespace greta::engine {
 namespace {
@@ -108,6 +109,8 @@ class RefBackend : public Backend {
              .code_hash = 0,
              .launches = attention_launches_}};
   }
+  void read_weight(WeightMatrix matrix, int64_t layer, int64_t row,
+                   std::span<float> out) const override;
   std::string isa() const override { return "fp64"; }
 
  private:
@@ -115,12 +118,15 @@ class RefBackend : public Backend {
 
   Result<> check(const Pass& pass, std::span<const int32_t> tokens, int64_t logit_rows,
                  std::span<float> logits) const;
-  // f(first, last) over [0, count), the same shares for a count whatever they compute.
-  void share(int64_t count, const std::function<void(int64_t, int64_t)>& f) const;
+  // f(first, last) over [0, count).
+  void share(int64_t count, const std::function<void(int64_t, int64_t)>& f) const {
+    reference::share(options_.threads, count, f);
+  }
   Rows multiply(const Tensor& weight, const Rows& x) const;
   Rows rms_norm(const Tensor& weight, const Rows& x) const;
   void rotate(Rows& rows, int64_t pos0) const;
-  Rows attention(int64_t layer, const Rows& q, int64_t pos0) const;
+  Rows attention(const Pass& pass, int64_t layer, const Rows& q);
+  void make_room_for_weights(const Pass& pass, int64_t layer);
   Row read(const Tensor& weight, int64_t row) const;
   void show(const Pass& pass, Point point, int64_t layer, const Rows& rows);
   Rows attention_block(const Pass& pass, int64_t layer, const Rows& x);
@@ -133,18 +139,26 @@ class RefBackend : public Backend {
   std::vector<Rows> keys_, values_;  // [layer][position], after RoPE
   int64_t length_ = 0;
   int64_t attention_launches_ = 0;
-  bool watched_ = false;  // are probes to be shown this pass?
+  bool watched_ = false;                           // are probes to be shown this pass?
+  std::vector<int64_t> weight_rows_;               // of the layer that runs
+  std::vector<float> scores_, attention_weights_;  // (weight_rows_ · heads, keys)
   std::map<Point, std::vector<float>>
       shown_;  // what probes saw last stays until the end of the pass
 };
 
-void RefBackend::share(int64_t count, const std::function<void(int64_t, int64_t)>& f) const {
-  const int64_t threads = std::clamp<int64_t>(options_.threads, 1, std::max<int64_t>(count, 1));
-  std::vector<std::jthread> workers;
-  for (int64_t i = 1; i < threads; ++i) {
-    workers.emplace_back(f, count * i / threads, count * (i + 1) / threads);
-  }
-  f(0, count / threads);
+void RefBackend::read_weight(WeightMatrix matrix, int64_t layer, int64_t row,
+                             std::span<float> out) const {
+  const auto of_layer = [&](const Tensor* LayerWeights::*tensor) {
+    return weights_.layers.at(static_cast<size_t>(layer)).*tensor;
+  };
+  const Tensor* tensor = matrix == WeightMatrix::embedding ? weights_.embedding
+                         : matrix == WeightMatrix::output  ? weights_.output
+                         : matrix == WeightMatrix::wq      ? of_layer(&LayerWeights::wq)
+                         : matrix == WeightMatrix::wk      ? of_layer(&LayerWeights::wk)
+                         : matrix == WeightMatrix::wv      ? of_layer(&LayerWeights::wv)
+                                                           : of_layer(&LayerWeights::wo);
+  const Row values = read(*tensor, row);
+  std::ranges::transform(values, out.begin(), [](double v) { return static_cast<float>(v); });
 }
 
 Row RefBackend::read(const Tensor& weight, int64_t row) const {
@@ -187,7 +201,25 @@ void RefBackend::rotate(Rows& rows, int64_t pos0) const {
   }
 }
 
-Rows RefBackend::attention(int64_t layer, const Rows& q, int64_t pos0) const {
+// Where probes want to see the weights of the attention: their rows, and NaN to be overwritten.
+void RefBackend::make_room_for_weights(const Pass& pass, int64_t layer) {
+  weight_rows_.clear();
+  for (size_t i = 0; watched_ && i < probes_.size(); ++i) {
+    const auto rows = probes_[i]->attention_rows(pass, layer);
+    weight_rows_.insert(weight_rows_.end(), rows.begin(), rows.end());
+  }
+  std::ranges::sort(weight_rows_);
+  const auto repeated = std::ranges::unique(weight_rows_);
+  weight_rows_.erase(repeated.begin(), repeated.end());
+  const auto size = weight_rows_.size() * static_cast<size_t>(config_.heads) *
+                    static_cast<size_t>(pass.pos0 + pass.rows);
+  scores_.assign(size, std::numeric_limits<float>::quiet_NaN());
+  attention_weights_ = scores_;
+}
+
+Rows RefBackend::attention(const Pass& pass, int64_t layer, const Rows& q) {
+  const int64_t pos0 = pass.pos0;
+  make_room_for_weights(pass, layer);
   const auto d = static_cast<size_t>(config_.head_dim);
   const Rows& keys = keys_[static_cast<size_t>(layer)];
   const Rows& values = values_[static_cast<size_t>(layer)];
@@ -205,9 +237,17 @@ Rows RefBackend::attention(int64_t layer, const Rows& q, int64_t pos0) const {
       for (size_t j = 0; j < seen; ++j) {
         weight[j] = scale * dot(query, std::span(&keys[j][kv_from], d));
       }
+      const auto shown = std::ranges::lower_bound(weight_rows_, static_cast<int64_t>(t));
+      const bool is_shown = shown != weight_rows_.end() && *shown == static_cast<int64_t>(t);
+      const auto at = static_cast<size_t>(((shown - weight_rows_.begin()) * config_.heads + head) *
+                                          (pos0 + pass.rows));
+      for (size_t j = 0; is_shown && j < seen; ++j) scores_[at + j] = static_cast<float>(weight[j]);
       const double largest = *std::ranges::max_element(weight);
       double total = 0;
       for (double& w : weight) total += w = std::exp(w - largest);
+      for (size_t j = 0; is_shown && j < seen; ++j) {
+        attention_weights_[at + j] = static_cast<float>(weight[j] / total);
+      }
       for (size_t j = 0; j < seen; ++j) {
         for (size_t i = 0; i < d; ++i) {
           out[t][from + i] += weight[j] / total * values[j][kv_from + i];
@@ -267,8 +307,18 @@ Rows RefBackend::attention_block(const Pass& pass, int64_t layer, const Rows& x)
     }
   }
   ++attention_launches_;
-  const Rows mixed = attention(layer, q, pass.pos0);
+  const Rows mixed = attention(pass, layer, q);
   show(pass, Point::attn_out, layer, mixed);
+  if (!weight_rows_.empty()) {
+    for (Probe* probe : probes_) {
+      probe->attention_weights(pass, layer,
+                               {.rows = weight_rows_,
+                                .heads = config_.heads,
+                                .keys = pass.pos0 + pass.rows,
+                                .scores = scores_.data(),
+                                .weights = attention_weights_.data()});
+    }
+  }
   Rows out = multiply(*w.wo, mixed);
   show(pass, Point::wo_out, layer, out);
   for (size_t t = 0; t < x.size(); ++t) {
@@ -333,6 +383,7 @@ Result<> RefBackend::forward(const Pass& asked, std::span<const int32_t> tokens,
   Pass pass = asked;
   pass.rows = static_cast<int64_t>(tokens.size());
   pass.last_token = tokens.back();
+  pass.tokens = tokens;
   watched_ = pass.traced && !probes_.empty();
   if (watched_) {
     for (Probe* probe : probes_) probe->begin_pass(pass);

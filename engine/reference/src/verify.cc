@@ -16,6 +16,7 @@
 #include "contract/records.gen.h"
 #include "reference/attention.h"
 #include "reference/kv_invariants.h"
+#include "trace/selection.h"
 
 namespace greta::engine {
 namespace {
@@ -56,8 +57,8 @@ std::string address_of(const std::byte* pointer) {
 }
 
 struct Requested {
+  Selection selection;
   bool reference = false, kv_invariants = false;
-  std::vector<bool> layers;
   bool q = false, k = false, v = false, attn_out = false, x_out = false;  // statistics
 };
 
@@ -101,7 +102,7 @@ class VerifyProbe : public Probe {
     if (!pass.traced || layer < 0) return;
     if (point == Point::k_pre) note(history_.remember_k(layer, pass.pos0, rows, data));
     if (point == Point::v_pre) note(history_.remember_v(layer, pass.pos0, rows, data));
-    if (!pass.decode || !requested_.layers[static_cast<size_t>(layer)]) return;
+    if (!pass.decode || !selected(pass, layer)) return;
 
     LayerView& view = views_[static_cast<size_t>(layer)];
     const std::span<const float> values(data, static_cast<size_t>(rows * columns));
@@ -143,12 +144,15 @@ class VerifyProbe : public Probe {
     if (error_) return tl::unexpected(*error_);
     if (!pass.decode) return {};
     for (int64_t layer = 0; layer < shape_.layers; ++layer) {
-      if (requested_.layers[static_cast<size_t>(layer)]) TRY(write_layer(pass, layer));
+      if (selected(pass, layer)) TRY(write_layer(pass, layer));
     }
     return {};
   }
 
  private:
+  bool selected(const Pass& pass, int64_t layer) const {
+    return requested_.selection.layer(layer) && !requested_.selection.rows(pass).empty();
+  }
   // The hooks return nothing: the first failure ends the pass.
   void note(const Result<>& result) {
     if (!result && !error_) error_ = result.error();
@@ -222,6 +226,7 @@ class VerifyProbe : public Probe {
       record.kv_base_ptr_v = view.v_base;
     }
     for (int64_t head = 0; head < shape_.heads; ++head) {
+      if (!requested_.selection.head(head)) continue;
       record.head = head;
       record.kv_head = head / (shape_.heads / shape_.kv_heads);
       if (view.compared) fill_head(view.heads[static_cast<size_t>(head)], record);
@@ -287,29 +292,16 @@ class VerifyProbe : public Probe {
 Result<std::unique_ptr<Probe>> make_verify_probe(const ModelConfig& config, const Flags& flags,
                                                  const BackendOptions& options, Output& output) {
   if (!flags.boolean("GRETA_TRACE_ATTN_DECODE_VERIFY")) return nullptr;
-  Requested requested;
+  Requested requested{.selection = Selection(flags, "GRETA_TRACE_ATTN", config)};
   requested.reference = flags.boolean("GRETA_ATTN_DECODE_REF");
   requested.kv_invariants = flags.boolean("GRETA_TRACE_KV_INVARIANTS");
-  for (int64_t layer = 0; layer < config.layers; ++layer) {
-    requested.layers.push_back(
-        flags.selects_layer("GRETA_TRACE_ATTN_LAYERS", layer, config.layers));
-  }
-  const auto point = [&](std::string_view name) {
-    return flags.selects("GRETA_TRACE_ATTN_POINTS", name);
-  };
-  requested.q = point("q");
-  requested.k = point("k");
-  requested.v = point("v");
-  requested.attn_out = point("attn_out");
-  requested.x_out = point("x_out");
-  const AttentionShape shape{.layers = config.layers,
-                             .heads = config.heads,
-                             .kv_heads = config.kv_heads,
-                             .head_dim = config.head_dim,
-                             .rope_base = config.rope_base,
-                             .rope_factors = config.rope_factors,
-                             .kv_type = options.kv_type};
-  return std::make_unique<VerifyProbe>(shape, std::move(requested), output);
+  requested.q = requested.selection.point(Point::q);
+  requested.k = requested.selection.point(Point::k);
+  requested.v = requested.selection.point(Point::v);
+  requested.attn_out = requested.selection.point(Point::attn_out);
+  requested.x_out = requested.selection.point(Point::x_out);
+  return std::make_unique<VerifyProbe>(reference::shape_of(config, options), std::move(requested),
+                                       output);
 }
 
 }  // namespace greta::engine

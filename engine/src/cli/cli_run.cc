@@ -12,7 +12,6 @@
 #include "session/session.h"
 #include "tokenizer/unicode.h"
 #include "trace/logits_dump.h"
-#include "trace/verify.h"
 
 namespace greta::engine {
 namespace {
@@ -66,7 +65,7 @@ class Run {
     TRY_ASSIGN(auto model, load_model(options_.model.model));
     model_ = std::make_unique<LoadedModel>(std::move(model));
     effective_.model = model_->config;
-    TRY(flags_.check_layers(model_->config.layers));
+    TRY(flags_.fits(model_->config.layers, model_->config.heads));
     TRY(faults.fits(model_->config.layers, model_->config.heads));
     TRY_ASSIGN(const auto requests, read_requests());
     TRY(make_session(requests, faults, start));
@@ -125,12 +124,11 @@ class Run {
                                       backend_options_, flags_, faults));
     effective_.isa = backend_->isa();
     std::vector<std::unique_ptr<Probe>> probes;
-    TRY_ASSIGN(auto verify, make_verify_probe(model_->config, flags_, backend_options_, *output_));
-    if (verify) probes.push_back(std::move(verify));
     if (options_.dump_logits) probes.push_back(make_logits_dump(*output_));
     probes.push_back(make_interrupt_probe());
     const std::chrono::duration<double> load = std::chrono::steady_clock::now() - start;
     TRY_ASSIGN(session_, Session::create({.backend = *backend_,
+                                          .file = model_->file,
                                           .tokenizer = *model_->tokenizer,
                                           .config = model_->config,
                                           .options = backend_options_,

@@ -47,6 +47,10 @@ std::string values_of(const FlagInfo& flag) {
       return std::string(flag.choices);
     case FlagType::layers:
       return "layers";
+    case FlagType::heads:
+      return "heads";
+    case FlagType::positions:
+      return "positions";
     case FlagType::phases:
       return "phases";
     case FlagType::file:
@@ -126,11 +130,17 @@ std::string flags_page() {
       "right\n"
       "one. `effective.json` of a run says for each flag what it was, where it came from and "
       "whether\n"
-      "anything read it. Booleans take 0 and 1 (also true, false, yes, no, on, off); layers take "
-      "`all`\n"
-      "or numbers, ranges and `last` (`0,1,4-7,last`); phases take `all` or `prefill_last`, "
-      "`decode`\n"
-      "(every step), `decode0`, `decode1`, …; a file name is bare and ends in `.jsonl`.\n\n"
+      "anything read it. Booleans take 0 and 1 (also true, false, yes, no, on, off); layers, "
+      "heads and\n"
+      "positions take `all` or numbers, ranges and `last` (`0,1,4-7,last`); phases take `all` or\n"
+      "`prefill_last`, `decode` (every step), `decode0`, `decode1`, …; a file name is bare and "
+      "ends in\n"
+      "`.jsonl`. A flag named `GRETA_TRACE_<NAME>_…` selects within the trace that "
+      "`GRETA_TRACE_<NAME>`\n"
+      "turns on; `GRETA_TRACE_ATTN_…` does so for all traces of the attention, `GRETA_TRACE_W_…` "
+      "for\n"
+      "those of weights. Traces never change a result: logits are bitwise equal with all of them "
+      "on.\n\n"
       "| flag | values | default | meaning |\n|---|---|---|---|\n";
   for (const auto& flag : flag_table()) {
     out += "| `" + std::string(flag.name) + "` | " + values_of(flag) + " | " +

@@ -37,6 +37,9 @@ struct KernelLaunches {
   int64_t launches = 0;
 };
 
+// The matrices that a trace can look into.
+enum class WeightMatrix { embedding, output, wq, wk, wv, wo };
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -48,12 +51,21 @@ class Backend {
   virtual const KvCache* kv_cache()
       const = 0;  // null: the backend keeps none that can be looked at
   virtual std::vector<KernelLaunches> launches() const = 0;
+  // Row `row` of a matrix as this backend computes with it; layer -1 outside the layers. `out` has
+  // its columns.
+  virtual void read_weight(WeightMatrix matrix, int64_t layer, int64_t row,
+                           std::span<float> out) const = 0;
   virtual std::string isa() const = 0;  // "avx512", "fp64"
   // Are activations rounded to eight bits before they are multiplied with weights?
   virtual bool eight_bit_activations() const { return false; }
   // Probes are called in the order in which they were attached.
   void attach(Probe* probe) { probes_.push_back(probe); }
   void detach_all() { probes_.clear(); }
+  // Puts other probes in their place and returns those that were there.
+  std::vector<Probe*> exchange_probes(std::vector<Probe*> probes) {
+    std::swap(probes, probes_);
+    return probes;
+  }
 
  protected:
   std::vector<Probe*> probes_;

@@ -1,12 +1,14 @@
 // The fast backend: fp32 activations, weights as stored, SIMD kernels.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <new>
 
 #include "contract/text.h"
 #include "forward/backend.h"
 #include "forward/decode_paths.h"
 #include "forward/kv_storage.h"
+#include "forward/weight_faults.h"
 #include "forward/weights.h"
 #include "kernels/kernels.h"
 
@@ -97,11 +99,18 @@ class CpuBackend final : public Backend {
     return out;
   }
 
+  void read_weight(WeightMatrix matrix, int64_t layer, int64_t row,
+                   std::span<float> out) const override {
+    const kernels::WeightView view = weights_.matrix(matrix, layer);
+    kernels::dequantize(view.type(), view.row(row), out);
+  }
+
   Result<> forward(const Pass& asked, std::span<const int32_t> tokens, int64_t logit_rows,
                    std::span<float> logits) override {
     Pass pass = asked;
     pass.rows = static_cast<int64_t>(tokens.size());
     pass.last_token = tokens.empty() ? -1 : tokens.back();
+    pass.tokens = tokens;
     TRY(check(pass, tokens, logit_rows, logits));
     watched_ = pass.traced && !probes_.empty();
     if (watched_) {
@@ -202,6 +211,40 @@ class CpuBackend final : public Backend {
     for (Probe* probe : probes_) probe->after_kv_update(pass, layer, kv_.cache());
   }
 
+  // Room for what the attention of a layer shows of itself, where a probe asks for it.
+  kernels::AttentionShown shown_by(const Pass& pass, int64_t layer) {
+    shown_rows_.clear();
+    if (!watched_) return {};
+    for (const Probe* probe : probes_) {
+      const std::vector<int64_t> rows = probe->attention_rows(pass, layer);
+      shown_rows_.insert(shown_rows_.end(), rows.begin(), rows.end());
+    }
+    if (shown_rows_.empty()) return {};
+    std::ranges::sort(shown_rows_);
+    const auto repeated = std::ranges::unique(shown_rows_);
+    shown_rows_.erase(repeated.begin(), repeated.end());
+    const int64_t rows = static_cast<int64_t>(shown_rows_.size()) * config_.heads;
+    const int64_t keys = pass.pos0 + pass.rows;
+    const kernels::AttentionShown shown = {scores_.rows(rows, keys),
+                                           weights_shown_.rows(rows, keys)};
+    // What the kernel does not write must not look like a result.
+    for (const Rows<float>& part : {shown.scores, shown.weights}) {
+      std::fill_n(part.data(), rows * keys, std::numeric_limits<float>::quiet_NaN());
+    }
+    return shown;
+  }
+  void show_weights(const Pass& pass, int64_t layer, const kernels::AttentionShown& shown) {
+    if (!shown.wanted()) return;
+    for (Probe* probe : probes_) {
+      probe->attention_weights(pass, layer,
+                               {.rows = shown_rows_,
+                                .heads = config_.heads,
+                                .keys = shown.scores.columns(),
+                                .scores = shown.scores.data(),
+                                .weights = shown.weights.data()});
+    }
+  }
+
   // x += attention(norm(x))
   Result<> attention_block(const Pass& pass, int64_t layer, Rows<float> x) {
     const LayerWeights& w = weights_.layers[static_cast<size_t>(layer)];
@@ -222,12 +265,14 @@ class CpuBackend final : public Backend {
     show(pass, Point::q_pre, layer, q);
     show(pass, Point::k_pre, layer, k);
     show(pass, Point::v_pre, layer, v);
+    const kernels::AttentionShown shown = shown_by(pass, layer);
     if (pass.decode) {
-      TRY(attend_decode(pass, layer, q, k, v, attn));
+      TRY(attend_decode(pass, layer, q, k, v, attn, shown));
     } else {
-      TRY(attend_prefill(pass, layer, q, k, v, attn));
+      TRY(attend_prefill(pass, layer, q, k, v, attn, shown));
     }
     show(pass, Point::attn_out, layer, attn);
+    show_weights(pass, layer, shown);
     TRY(product({.weight = w.wo, .x = attn, .out = out}));
     show(pass, Point::wo_out, layer, out);
     TRY_KERNEL(add, context_, {.a = x, .b = out, .sum = x});
@@ -236,14 +281,15 @@ class CpuBackend final : public Backend {
   }
 
   Result<> attend_decode(const Pass& pass, int64_t layer, Rows<float> q, Rows<float> k,
-                         Rows<float> v, Rows<float> attn) {
+                         Rows<float> v, Rows<float> attn, const kernels::AttentionShown& shown) {
     TokenStep step = {.pass = pass,
                       .layer = layer,
                       .position = pass.pos0,
                       .q = q.row_span(0),
                       .k = k.row_span(0),
                       .v = v.row_span(0),
-                      .out = attn.row_span(0)};
+                      .out = attn.row_span(0),
+                      .shown = shown};
     before_update(pass, layer);
     if (const Status status = paths_.update(context_, rotations_, kv_.cache(), step);
         status != Status::ok) {
@@ -265,7 +311,7 @@ class CpuBackend final : public Backend {
   }
 
   Result<> attend_prefill(const Pass& pass, int64_t layer, Rows<float> q, Rows<float> k,
-                          Rows<float> v, Rows<float> attn) {
+                          Rows<float> v, Rows<float> attn, const kernels::AttentionShown& shown) {
     KvCache& cache = kv_.cache();
     const kernels::KvWrite k_cache = writable_layer(cache, cache.k, layer);
     const kernels::KvWrite v_cache = writable_layer(cache, cache.v, layer);
@@ -289,6 +335,7 @@ class CpuBackend final : public Backend {
     if (faulty) {
       Probe::DecodeLaunch launch;
       return each_row(pass, layer, q, k, v, attn, [&](TokenStep& step) {
+        step.shown = shown_of_row(shown, step.position - pass.pos0);
         return paths_.attend(context_, cache, step, launch);
       });
     }
@@ -298,8 +345,18 @@ class CpuBackend final : public Backend {
                 .v = v_cache,
                 .pos0 = pass.pos0,
                 .scale = 1.0f / std::sqrt(static_cast<float>(config_.head_dim)),
-                .out = attn});
+                .out = attn,
+                .shown_tokens = shown_rows_,
+                .shown = shown});
     return {};
+  }
+
+  kernels::AttentionShown shown_of_row(const kernels::AttentionShown& shown, int64_t row) const {
+    const auto found = std::ranges::lower_bound(shown_rows_, row);
+    if (found == shown_rows_.end() || *found != row) return {};
+    const int64_t first = (found - shown_rows_.begin()) * config_.heads;
+    return {shown.scores.sub_rows(first, config_.heads),
+            shown.weights.sub_rows(first, config_.heads)};
   }
 
   // A fault of the attention in a prefill: row by row through the decode paths.
@@ -377,6 +434,8 @@ class CpuBackend final : public Backend {
   DecodePaths paths_;
   bool watched_ = false;  // are probes to be shown this pass?
   Buffer x_, norm_, q_, k_, v_, attn_, out_, gate_, up_;
+  Buffer scores_, weights_shown_;
+  std::vector<int64_t> shown_rows_;  // of the layer that runs
 };
 
 }  // namespace
@@ -390,6 +449,7 @@ Result<std::unique_ptr<Backend>> make_cpu_backend(const GgufFile& file, const Mo
   }
   TRY(faults.fits(config.layers, config.heads));
   TRY_ASSIGN(Weights weights, bind_weights(file, config));
+  place_weight_faults(faults, weights);
   return std::make_unique<CpuBackend>(std::move(weights), config, options, decode_arm(flags),
                                       faults);
 }

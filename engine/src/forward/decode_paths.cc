@@ -77,6 +77,11 @@ void restore_slots(const KvWrite& cache, int64_t position, const std::byte* from
   }
 }
 
+kernels::AttentionShown shown_of(const kernels::AttentionShown& shown, int64_t head) {
+  if (!shown.wanted()) return {};
+  return {shown.scores.sub_rows(head, 1), shown.weights.sub_rows(head, 1)};
+}
+
 // Moves the new slots to where a cache with the query heads' stride would have them: KV head g goes
 // to head g · group, through the following layers; what falls outside the memory is lost.
 void move_to_query_stride(const KvWrite& cache, std::span<std::byte> memory, int64_t position,
@@ -250,7 +255,8 @@ Status DecodePaths::attend(Context& context, const KvCache& cache, const TokenSt
                                              .v = writable_layer(cache, cache.v, step.layer),
                                              .seq_len = step.position + 1,
                                              .scale = 1.0f / std::sqrt(head_dim),
-                                             .out = step.out});
+                                             .out = step.out,
+                                             .shown = step.shown});
 }
 
 // One launch a head, each with the views and numbers that its faults ask for.
@@ -287,7 +293,8 @@ Status DecodePaths::attend_faulty(Context& context, const KvCache& cache, const 
                       .v = v,
                       .seq_len = seq_len,
                       .scale = here(Fault::softmax_scale) ? 1.0f / d : 1.0f / std::sqrt(d),
-                      .out = step.out.subspan(first, head_dim)});
+                      .out = step.out.subspan(first, head_dim),
+                      .shown = shown_of(step.shown, h)});
     if (status != Status::ok) return status;
   }
   describe(arm_of(step.pass), attention, dtype_of(cache.type), launch);

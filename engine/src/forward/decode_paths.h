@@ -47,10 +47,11 @@ struct TokenStep {
   const Pass& pass;
   int64_t layer = 0;
   int64_t position = 0;
-  std::span<float> q;        // (heads·head_dim)
-  std::span<float> k;        // (kv_heads·head_dim)
-  std::span<const float> v;  // (kv_heads·head_dim)
-  std::span<float> out;      // (heads·head_dim)
+  std::span<float> q;                  // (heads·head_dim)
+  std::span<float> k;                  // (kv_heads·head_dim)
+  std::span<const float> v;            // (kv_heads·head_dim)
+  std::span<float> out;                // (heads·head_dim)
+  kernels::AttentionShown shown = {};  // (heads, keys)
 };
 
 class DecodePaths {

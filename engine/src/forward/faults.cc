@@ -43,6 +43,18 @@ constexpr std::array kTable = {
               "GRETA_FORCE_ATTN_DECODE_KERNEL=manual silently runs the fused kernels"},
     FaultInfo{Fault::misaligned_load, "misaligned_load", "layer,step",
               "attention gets q at an address 4 bytes off its alignment"},
+    FaultInfo{Fault::wq_column_major, "wq_column_major", "layer",
+              "Wq is read as if its columns lay one after another"},
+    FaultInfo{Fault::wk_column_major, "wk_column_major", "layer",
+              "Wk is read as if its columns lay one after another"},
+    FaultInfo{Fault::wv_column_major, "wv_column_major", "layer",
+              "Wv is read as if its columns lay one after another"},
+    FaultInfo{Fault::wo_column_major, "wo_column_major", "layer",
+              "Wo is read as if its columns lay one after another"},
+    FaultInfo{Fault::embedding_column_major, "embedding_column_major", "",
+              "the embedding is read as if its columns lay one after another"},
+    FaultInfo{Fault::lm_head_tile_transposed, "lm_head_tile_transposed", "",
+              "16 x 16 tiles of the logits are written back transposed: one of 16 stays"},
 };
 
 std::string_view trim(std::string_view text) {

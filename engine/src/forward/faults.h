@@ -31,6 +31,12 @@ enum class Fault {
   readout_wrong_row,   // the prefill readout takes row 0
   arms_same_kernel,    // manual silently runs the fused kernels
   misaligned_load,     // q is handed over 4 bytes off its alignment
+  wq_column_major,     // the matrix is read as if its columns lay one after another
+  wk_column_major,
+  wv_column_major,
+  wo_column_major,
+  embedding_column_major,
+  lm_head_tile_transposed,  // 16 × 16 tiles of the answers are written back transposed
 };
 
 struct FaultInfo {

@@ -3,8 +3,10 @@
 // A probe reads; it never changes a result. With no probe attached a point costs one branch.
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "contract/result.h"
 #include "forward/kv_cache.h"
@@ -30,6 +32,7 @@ enum class Point {
   final_norm,  // (rows, dim)
   logits,      // (rows, vocab): only the rows that were asked for
 };
+constexpr size_t kPoints = static_cast<size_t>(Point::logits) + 1;
 std::string to_string(Point point);
 
 struct Pass {
@@ -37,7 +40,8 @@ struct Pass {
   int64_t step = 0;     // 0 prefill, n + 1 decode n
   int64_t pos0 = 0;     // absolute position of row 0
   int64_t rows = 0;
-  int32_t last_token = -1;  // token fed in the last row
+  int32_t last_token = -1;               // token fed in the last row
+  std::span<const int32_t> tokens = {};  // the token of each row; until the end of the pass
   // Runs that exist to check another one (teacher-forced consistency) are not traced.
   bool traced = true;
   std::string phase() const {  // prefill_last, decode0, decode1, …
@@ -70,6 +74,26 @@ class Probe {
   // Row of the hidden buffer that the logits of the last position are computed from.
   virtual void readout_row(const Pass&, int64_t row) { (void)row; }
   virtual void decode_attention(const Pass&, int64_t layer, const DecodeLaunch&) { (void)layer; }
+  // Rows of the pass whose scores and weights the probe wants of this layer's attention, ascending.
+  virtual std::vector<int64_t> attention_rows(const Pass&, int64_t layer) const {
+    (void)layer;
+    return {};
+  }
+  // What the attention kernel computed on its way: scores · scale, and the weights of the keys. NaN
+  // where it computed nothing. Rows that other probes want may be among them. After attn_out.
+  struct AttentionWeights {
+    std::span<const int64_t> rows;  // of the pass, ascending
+    int64_t heads = 0, keys = 0;    // keys: columns, as many as the last row of the pass may see
+    const float* scores = nullptr;  // (rows · heads, keys)
+    const float* weights = nullptr;
+    int64_t keys_of(const Pass& pass, size_t row) const { return pass.pos0 + rows[row] + 1; }
+    std::span<const float> row(const float* of, size_t row, int64_t head, int64_t count) const {
+      return {of + (static_cast<int64_t>(row) * heads + head) * keys, static_cast<size_t>(count)};
+    }
+  };
+  virtual void attention_weights(const Pass&, int64_t layer, const AttentionWeights&) {
+    (void)layer;
+  }
   virtual Result<> end_pass(const Pass&) { return {}; }
 };
 

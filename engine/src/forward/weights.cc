@@ -111,6 +111,24 @@ kernels::DType dtype_of(TensorType type) {
   return DType::f32;
 }
 
+const WeightView& Weights::matrix(WeightMatrix matrix, int64_t layer) const {
+  switch (matrix) {
+    case WeightMatrix::embedding:
+      return embedding;
+    case WeightMatrix::output:
+      return output;
+    case WeightMatrix::wq:
+      return layers.at(static_cast<size_t>(layer)).wq;
+    case WeightMatrix::wk:
+      return layers.at(static_cast<size_t>(layer)).wk;
+    case WeightMatrix::wv:
+      return layers.at(static_cast<size_t>(layer)).wv;
+    case WeightMatrix::wo:
+      return layers.at(static_cast<size_t>(layer)).wo;
+  }
+  return embedding;
+}
+
 Result<Weights> bind_weights(const GgufFile& file, const ModelConfig& config) {
   Binder bind(file);
   Weights weights;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "contract/result.h"
+#include "forward/backend.h"
 #include "kernels/types.h"
 #include "model/gguf.h"
 #include "model/model_config.h"
@@ -27,6 +28,10 @@ struct Weights {
   kernels::WeightView output;      // (vocab, dim); the embedding again where they are tied
   std::vector<float> output_norm;  // (dim)
   std::vector<LayerWeights> layers;
+  // Copies that views point into, where a fault replaced what the file holds (weight_faults.h).
+  std::vector<std::vector<float>> replaced;
+
+  const kernels::WeightView& matrix(WeightMatrix matrix, int64_t layer) const;
 };
 
 // Errors (EngineExit::input) name the tensor with the expected and the actual type or shape. A

@@ -30,9 +30,25 @@ struct OutputFlag {
 };
 constexpr OutputFlag kOutputFlags[] = {
     {"GRETA_TRACE_READOUT_OUT", "GRETA_TRACE_READOUT", "readout"},
+    {"GRETA_TRACE_LANDSCAPE_OUT", "GRETA_TRACE_LANDSCAPE", "landscape"},
     {"GRETA_TRACE_STAGE_OUT", "GRETA_TRACE_STAGE", "stage_trace"},
+    {"GRETA_TRACE_LAYER_DELTA_OUT", "GRETA_TRACE_LAYER_DELTA", "layer_delta"},
     {"GRETA_TRACE_ATTN_DECODE_OUT", "GRETA_TRACE_ATTN_DECODE_VERIFY", "attn_decode_verify"},
+    {"GRETA_TRACE_ATTN_SOFTMAX_OUT", "GRETA_TRACE_ATTN_SOFTMAX", "attn_softmax_trace"},
+    {"GRETA_TRACE_ATTN_VACC_OUT", "GRETA_TRACE_ATTN_VACC", "attn_vacc_trace"},
+    {"GRETA_TRACE_ATTN_REF_OUT", "GRETA_TRACE_ATTN_REF", "attn_precision_ref"},
+    {"GRETA_TRACE_V_ADDR_OUT", "GRETA_TRACE_V_ADDR", "v_addr_trace"},
+    {"GRETA_TRACE_QKV_W_OUT", "GRETA_TRACE_QKV_W_VERIFY", "qkv_w_verify"},
+    {"GRETA_TRACE_WO_W_OUT", "GRETA_TRACE_WO_W_VERIFY", "wo_verify"},
+    {"GRETA_TRACE_LMHEAD_W_OUT", "GRETA_TRACE_LMHEAD_W_VERIFY", "lmhead_w_verify"},
+    {"GRETA_TRACE_EMBED_OUT", "GRETA_TRACE_EMBED_VERIFY", "embed_verify"},
+    {"GRETA_TRACE_LMHEAD_CPU_PROBE_OUT", "GRETA_TRACE_LMHEAD_CPU_PROBE", "lmhead_cpu_probe"},
+    {"GRETA_TRACE_POST_WO_OUT", "GRETA_TRACE_POST_WO", "post_wo_trace"},
+    {"GRETA_TRACE_RMSNORM_OUT", "GRETA_TRACE_RMSNORM", "rmsnorm_trace"},
     {"GRETA_TRACE_PREFILL_DECODE_OUT", "GRETA_TRACE_PREFILL_DECODE", "prefill_decode_consistency"},
+    {"GRETA_TRACE_PREFILL_DECODE_DELTA_OUT", "GRETA_TRACE_PREFILL_DECODE_DELTA",
+     "prefill_decode_delta"},
+    {"GRETA_TRACE_HIDDEN_EQUIV_OUT", "GRETA_TRACE_HIDDEN_EQUIV", "hidden_equiv"},
 };
 
 std::vector<std::string> split(std::string_view text, char separator) {
@@ -69,18 +85,19 @@ bool falsy(std::string_view text) {
 }
 
 // "4-7" as first and last; "4" as both; "last" as −1, −1. Nothing if it is none of these.
-struct LayerRange {
-  int64_t first, last;
-};
-bool read_range(std::string_view item, LayerRange* range) {
+bool read_range(std::string_view item, int64_t* first, int64_t* last) {
   if (item == "last") {
-    *range = {-1, -1};
+    *first = *last = -1;
     return true;
   }
   const size_t dash = item.find('-');
-  range->first = number(item.substr(0, dash));
-  range->last = dash == std::string_view::npos ? range->first : number(item.substr(dash + 1));
-  return range->first >= 0 && range->last >= range->first;
+  *first = number(item.substr(0, dash));
+  *last = dash == std::string_view::npos ? *first : number(item.substr(dash + 1));
+  return *first >= 0 && *last >= *first;
+}
+bool is_range(std::string_view item) {
+  int64_t first = 0, last = 0;
+  return read_range(item, &first, &last);
 }
 
 bool is_phase(std::string_view item) {
@@ -144,10 +161,14 @@ Result<> check_value(const FlagInfo& flag, std::string_view value) {
     }
     case FlagType::layers:
       return check_items(flag, value, "all, or a list of layer numbers, ranges like 4-7 and last",
-                         {"all", "last"}, [](const std::string& item) {
-                           LayerRange range{};
-                           return read_range(item, &range);
-                         });
+                         {"all", "last"}, is_range);
+    case FlagType::heads:
+      if (value.empty()) return {};
+      return check_items(flag, value, "all, or a list of head numbers, ranges like 4-7 and last",
+                         {"all", "last"}, is_range);
+    case FlagType::positions:
+      return check_items(flag, value, "all, or a list of positions, ranges like 4-7 and last",
+                         {"all", "last"}, is_range);
     case FlagType::phases:
       return check_items(flag, value, "all, or a list of prefill_last, decode, decode0, decode1 …",
                          {"prefill_last", "decode", "decode0", "all"}, is_phase);
@@ -169,7 +190,8 @@ Result<> check_value(const FlagInfo& flag, std::string_view value) {
 
 std::string_view to_string(FlagType type) {
   static constexpr std::string_view kNames[] = {"boolean", "integer", "choice", "text",
-                                                "list",    "layers",  "phases", "file"};
+                                                "list",    "layers",  "heads",  "positions",
+                                                "phases",  "file"};
   return kNames[static_cast<size_t>(type)];
 }
 
@@ -233,37 +255,58 @@ const std::string& Flags::text(std::string_view name) const {
   return value.text;
 }
 
-bool Flags::selects(std::string_view name, std::string_view item) const {
-  const std::string& value = text(name);
+bool phase_selected(std::string_view value, std::string_view phase) {
   if (value == "all") return true;
   for (const auto& chosen : split(value, ',')) {
-    if (chosen == item) return true;
-    if (chosen == "decode" && is_phase(item) && item.starts_with("decode")) return true;
+    if (chosen == phase) return true;
+    if (chosen == "decode" && is_phase(phase) && phase.starts_with("decode")) return true;
   }
   return false;
 }
 
-bool Flags::selects_layer(std::string_view name, int64_t layer, int64_t layers) const {
-  const std::string& value = at(name, FlagType::layers).text;
-  if (value == "all") return true;
+bool Flags::selects(std::string_view name, std::string_view item) const {
+  return phase_selected(text(name), item);
+}
+
+bool NumberSet::contains(int64_t number, int64_t count) const {
+  if (all_) return true;
+  return std::any_of(ranges_.begin(), ranges_.end(), [&](const Range& range) {
+    if (range.first < 0) return number == count - 1;
+    return number >= range.first && number <= range.last;
+  });
+}
+
+NumberSet Flags::numbers(std::string_view name) const {
+  const std::string& value = text(name);
+  if (value == "all") return NumberSet::all();
+  NumberSet set;
+  if (value.empty()) return set;
   for (const auto& item : split(value, ',')) {
-    LayerRange range{};
-    read_range(item, &range);
-    if (range.first < 0 ? layer == layers - 1 : layer >= range.first && layer <= range.last)
-      return true;
+    NumberSet::Range range{};
+    read_range(item, &range.first, &range.last);
+    set.ranges_.push_back(range);
   }
-  return false;
+  return set;
 }
 
-Result<> Flags::check_layers(int64_t layers) const {
+bool Flags::has(std::string_view name) const {
+  return std::any_of(std::begin(kFlags), std::end(kFlags),
+                     [&](const FlagInfo& info) { return info.name == name; });
+}
+
+Result<> Flags::fits(int64_t layers, int64_t heads) const {
   for (size_t i = 0; i < std::size(kFlags); ++i) {
-    if (kFlags[i].type != FlagType::layers || values_[i].text == "all") continue;
+    const bool of_layers = kFlags[i].type == FlagType::layers;
+    if (!of_layers && kFlags[i].type != FlagType::heads) continue;
+    const int64_t count = of_layers ? layers : heads;
+    if (values_[i].text == "all" || values_[i].text.empty()) continue;
     for (const auto& item : split(values_[i].text, ',')) {
-      LayerRange range{};
-      read_range(item, &range);
-      if (range.last >= layers) {
+      int64_t first = 0, last = 0;
+      read_range(item, &first, &last);
+      if (last >= count) {
         return bad_value(kFlags[i], values_[i].text,
-                         "layers of the model, which are 0 to " + std::to_string(layers - 1));
+                         std::string(of_layers ? "layers" : "heads") +
+                             " of the model, which are 0 to " + std::to_string(count - 1));
       }
     }
   }

@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "contract/result.h"
@@ -15,14 +16,16 @@
 namespace greta::engine {
 
 enum class FlagType {
-  boolean,  // 1 true yes on y | 0 false no off n, in any case
-  integer,  // within FlagInfo::choices, "smallest..largest"
-  choice,   // one of FlagInfo::choices
-  text,     // anything
-  list,     // "all", or names of FlagInfo::choices separated by commas
-  layers,   // "all", or numbers, ranges (4-7) and "last" separated by commas
-  phases,   // "all", or prefill_last, decode, decode0, decode1, … separated by commas
-  file,     // the bare name of a file, "x.jsonl"
+  boolean,    // 1 true yes on y | 0 false no off n, in any case
+  integer,    // within FlagInfo::choices, "smallest..largest"
+  choice,     // one of FlagInfo::choices
+  text,       // anything
+  list,       // "all", or names of FlagInfo::choices separated by commas
+  layers,     // "all", or numbers, ranges (4-7) and "last" separated by commas
+  heads,      // the same of query heads; empty: none
+  positions,  // the same of positions in the sequence; last: the last row of each pass
+  phases,     // "all", or prefill_last, decode, decode0, decode1, … separated by commas
+  file,       // the bare name of a file, "x.jsonl"
 };
 std::string_view to_string(FlagType type);
 
@@ -35,6 +38,28 @@ struct FlagInfo {
 };
 std::span<const FlagInfo> flag_table();
 
+// The value of a layers, heads or positions flag.
+class NumberSet {
+ public:
+  static NumberSet all() { return NumberSet(true, {}); }
+  static NumberSet last() { return NumberSet(false, {{-1, -1}}); }
+  NumberSet() = default;  // none
+  // Is `number`, one of 0 to count - 1, in it?
+  bool contains(int64_t number, int64_t count) const;
+
+ private:
+  friend class Flags;
+  struct Range {
+    int64_t first, last;  // -1, -1: the last one
+  };
+  NumberSet(bool all, std::vector<Range> ranges) : all_(all), ranges_(std::move(ranges)) {}
+  bool all_ = false;
+  std::vector<Range> ranges_;
+};
+
+// Is `phase` in the value of a phases flag?
+bool phase_selected(std::string_view value, std::string_view phase);
+
 class Flags {
  public:
   // environment: "NAME=VALUE" entries; names not starting with GRETA_ are passed over, and so are
@@ -46,12 +71,13 @@ class Flags {
   const std::string& text(std::string_view name) const;  // choice, text and file
   // A list or phases flag ("q,k,attn_out"; "all"): is this item selected?
   bool selects(std::string_view name, std::string_view item) const;
-  // A layers flag ("0,1,2,last", "all", "4-7"): is this layer of `layers` selected?
-  bool selects_layer(std::string_view name, int64_t layer, int64_t layers) const;
+  // A layers, heads or positions flag ("0,1,2,last", "all", "4-7").
+  NumberSet numbers(std::string_view name) const;
+  bool has(std::string_view name) const;  // is there such a flag?
 
-  // Errors when a layers flag names a layer that a model of `layers` layers does not have: the
-  // trace would silently be smaller than what was asked for.
-  Result<> check_layers(int64_t layers) const;
+  // Errors when a layers or heads flag names one that the model does not have: the trace would
+  // silently be smaller than what was asked for.
+  Result<> fits(int64_t layers, int64_t heads) const;
   // Renames the output files as the …_OUT flags say, each only when its trace is on.
   Result<> apply_output_names(Output& output) const;
 

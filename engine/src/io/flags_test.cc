@@ -49,16 +49,21 @@ TEST(Flags, OnlyWhatWasAskedForCountsAsRead) {
 TEST(Flags, ListsLayersAndPhases) {
   const auto flags =
       parse({"GRETA_TRACE_ATTN_POINTS=q,attn_out", "GRETA_TRACE_ATTN_LAYERS=0,3-5,last",
-             "GRETA_TRACE_STAGE_PHASES=prefill_last,decode2"});
+             "GRETA_TRACE_ATTN_HEAD=2-4", "GRETA_TRACE_STAGE_PHASES=prefill_last,decode2"});
   ASSERT_TRUE(flags) << flags.error().str();
   EXPECT_TRUE(flags->selects("GRETA_TRACE_ATTN_POINTS", "attn_out"));
   EXPECT_FALSE(flags->selects("GRETA_TRACE_ATTN_POINTS", "k"));
   EXPECT_TRUE(flags->selects("GRETA_TRACE_STAGE_POINTS", "logits"));
-  std::string layers;
-  for (int64_t layer = 0; layer < 8; ++layer) {
-    layers += flags->selects_layer("GRETA_TRACE_ATTN_LAYERS", layer, 8) ? '1' : '0';
-  }
-  EXPECT_EQ(layers, "10011101");
+  const auto chosen = [&](const char* name) {
+    std::string out;
+    for (int64_t i = 0; i < 8; ++i) out += flags->numbers(name).contains(i, 8) ? '1' : '0';
+    return out;
+  };
+  EXPECT_EQ(chosen("GRETA_TRACE_ATTN_LAYERS"), "10011101");
+  EXPECT_EQ(chosen("GRETA_TRACE_ATTN_HEAD"), "00111000");
+  EXPECT_EQ(chosen("GRETA_TRACE_STAGE_HEADS"), "00000000");
+  EXPECT_EQ(chosen("GRETA_TRACE_STAGE_POSITIONS"), "00000001");
+  EXPECT_EQ(chosen("GRETA_TRACE_STAGE_LAYERS"), "11111111");
   EXPECT_TRUE(flags->selects("GRETA_TRACE_STAGE_PHASES", "decode2"));
   EXPECT_FALSE(flags->selects("GRETA_TRACE_STAGE_PHASES", "decode20"));
   const auto every = parse({"GRETA_TRACE_STAGE_PHASES=decode"});
@@ -66,11 +71,15 @@ TEST(Flags, ListsLayersAndPhases) {
   EXPECT_FALSE(every->selects("GRETA_TRACE_STAGE_PHASES", "prefill_last"));
 }
 
-TEST(Flags, LayersThatTheModelDoesNotHaveAreAnError) {
+TEST(Flags, LayersAndHeadsThatTheModelDoesNotHaveAreAnError) {
   const auto flags = parse({"GRETA_TRACE_ATTN_LAYERS=0,1,2,31"});
-  EXPECT_TRUE(flags->check_layers(32));
-  EXPECT_EQ(flags->check_layers(8).error().str(),
+  EXPECT_TRUE(flags->fits(32, 1));
+  EXPECT_EQ(flags->fits(8, 32).error().str(),
             "GRETA_TRACE_ATTN_LAYERS=0,1,2,31: expected layers of the model, which are 0 to 7");
+  const auto heads = parse({"GRETA_TRACE_ATTN_HEAD=2-8,last"});
+  EXPECT_TRUE(heads->fits(1, 9));
+  EXPECT_EQ(heads->fits(9, 8).error().str(),
+            "GRETA_TRACE_ATTN_HEAD=2-8,last: expected heads of the model, which are 0 to 7");
 }
 
 TEST(Flags, BadNamesAndValues) {
@@ -104,6 +113,12 @@ TEST(Flags, BadNamesAndValues) {
        "GRETA_TRACE_ATTN_LAYERS=lats: expected all, or a list of layer numbers, ranges like 4-7 "
        "and last; "
        "`lats` is neither (did you mean `last`?)"},
+      {"GRETA_TRACE_ATTN_HEAD=first",
+       "GRETA_TRACE_ATTN_HEAD=first: expected all, or a list of head numbers, ranges like 4-7 and "
+       "last; `first` is neither"},
+      {"GRETA_TRACE_STAGE_POSITIONS=3,",
+       "GRETA_TRACE_STAGE_POSITIONS=3,: expected all, or a list of positions, ranges like 4-7 and "
+       "last; `` is neither"},
       {"GRETA_TRACE_STAGE_PHASES=decodeX",
        "GRETA_TRACE_STAGE_PHASES=decodeX: expected all, or a list of prefill_last, decode, "
        "decode0, "

@@ -6,10 +6,8 @@
 #include "contract/records.gen.h"
 #include "forward/decode_paths.h"
 #include "session/sampler.h"
-#include "trace/align_trace.h"
 #include "trace/consistency.h"
-#include "trace/readout.h"
-#include "trace/stage_trace.h"
+#include "trace/probes.h"
 
 namespace greta::engine {
 namespace {
@@ -28,7 +26,7 @@ double rate(int64_t tokens, double seconds) {
 
 struct Session::Impl {
   Parts parts;
-  int64_t consistency_span = 0;  // 0: off
+  PrefillAgainstDecode prefill_against;
   std::vector<float> logits = {};
 
   Result<> check(const Request& request) const;
@@ -41,21 +39,21 @@ Session::~Session() { impl_->parts.backend.detach_all(); }
 
 Result<std::unique_ptr<Session>> Session::create(Parts parts) {
   TRY(check_decode_matmul(parts.flags));
-  TRY(parts.flags.check_layers(parts.config.layers));
-  std::vector<std::unique_ptr<Probe>> probes;
-  probes.push_back(make_readout_probe(parts.config, parts.tokenizer, parts.flags, parts.output));
-  probes.push_back(make_stage_trace_probe(parts.config, parts.flags, parts.output));
-  probes.push_back(make_align_trace_probe(parts.config, parts.flags, parts.output));
+  TRY(parts.flags.fits(parts.config.layers, parts.config.heads));
+  TRY_ASSIGN(auto probes, make_probes({.backend = parts.backend,
+                                       .file = parts.file,
+                                       .tokenizer = parts.tokenizer,
+                                       .config = parts.config,
+                                       .options = parts.options,
+                                       .flags = parts.flags,
+                                       .output = parts.output}));
   std::move(parts.probes.begin(), parts.probes.end(), std::back_inserter(probes));
-  std::erase(probes, nullptr);
   parts.probes = std::move(probes);
   for (const auto& probe : parts.probes) parts.backend.attach(probe.get());
 
-  auto impl = std::make_unique<Impl>(Impl{.parts = std::move(parts)});
-  const Flags& flags = impl->parts.flags;
-  if (flags.boolean("GRETA_TRACE_PREFILL_DECODE")) {
-    impl->consistency_span = flags.integer("GRETA_PREFILL_DECODE_SPAN");
-  }
+  const double bound = consistency_bound(parts.options.numerics, parts.options.kv_type);
+  const PrefillAgainstDecode against(parts.config, parts.flags, bound);
+  auto impl = std::make_unique<Impl>(Impl{.parts = std::move(parts), .prefill_against = against});
   impl->logits.resize(static_cast<size_t>(impl->parts.config.vocab));
   return std::unique_ptr<Session>(new Session(std::move(impl)));
 }
@@ -142,13 +140,9 @@ Result<> Session::Impl::write_records(const Request& request, const Generation& 
     TRY(parts.output.record(request.id, token));
   }
 
-  if (consistency_span > 0) {
-    // The last token was never fed; it fits only if the context has room for it.
-    sequence.resize(std::min(sequence.size(), static_cast<size_t>(parts.options.max_seq)));
-    const double bound = consistency_bound(parts.options.numerics, parts.options.kv_type);
-    TRY(check_consistency(parts.backend, parts.config, bound, sequence, consistency_span,
-                          request.id, parts.output));
-  }
+  // The last token was never fed; it fits only if the context has room for it.
+  sequence.resize(std::min(sequence.size(), static_cast<size_t>(parts.options.max_seq)));
+  TRY(prefill_against.run(parts.backend, sequence, request.id, parts.output));
 
   record::Timing timing;
   timing.load_s = parts.load_s;

@@ -12,6 +12,7 @@
 #include "forward/probe.h"
 #include "io/flags.h"
 #include "io/output.h"
+#include "model/gguf.h"
 #include "model/model_config.h"
 #include "session/sampler.h"
 #include "tokenizer/tokenizer.h"
@@ -39,15 +40,16 @@ class Session {
   // The references must outlive the session.
   struct Parts {
     Backend& backend;
+    const GgufFile& file;  // that the backend was made from
     const Tokenizer& tokenizer;
     const ModelConfig& config;
     const BackendOptions& options;
     const Flags& flags;
     Output& output;
     double load_s = 0;                                // goes into the timing record
-    std::vector<std::unique_ptr<Probe>> probes = {};  // besides the session's own (verify.h)
+    std::vector<std::unique_ptr<Probe>> probes = {};  // besides those of the flags (probes.h)
   };
-  // Attaches the session's own probes, as the flags say, then those of `parts`.
+  // Attaches the probes that the flags ask for, then those of `parts`.
   static Result<std::unique_ptr<Session>> create(Parts parts);
   ~Session();
 

@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 
+#include "contract/schema.h"
 #include "session/sampler.h"
 #include "testing/test_model.h"
 #include "trace/consistency.h"
@@ -28,17 +30,19 @@ struct Bench {
   std::unique_ptr<Session> session;
 
   explicit Bench(std::vector<std::string> environment = {}, BackendOptions chosen = {.max_seq = 40},
-                 const std::string& inject = "")
+                 const std::string& inject = "", std::vector<std::unique_ptr<Probe>> probes = {})
       : flags(testing::flags_of(environment)), options(chosen) {
     backend = testing::cpu_backend(
         model, {.options = options, .environment = environment, .inject = inject});
     auto made = Session::create({.backend = *backend,
+                                 .file = model.file,
                                  .tokenizer = tokenizer,
                                  .config = model.config,
                                  .options = options,
                                  .flags = flags,
                                  .output = output,
-                                 .load_s = 0.5});
+                                 .load_s = 0.5,
+                                 .probes = std::move(probes)});
     EXPECT_TRUE(made) << made.error().str();
     session = *std::move(made);
   }
@@ -199,14 +203,54 @@ TEST(Session, AFullDiskIsAnErrorAndLeavesNoRequestEnd) {
   }
 }
 
-// Traces look; the answer stays bit for bit what it was.
+// Keeps the logits of each pass as they are.
+struct KeepLogits : Probe {
+  std::vector<std::vector<float>>& kept;
+  explicit KeepLogits(std::vector<std::vector<float>>& to) : kept(to) {}
+  void tensor(const Pass&, Point point, int64_t, const float* data, int64_t rows,
+              int64_t columns) override {
+    if (point == Point::logits) kept.emplace_back(data, data + rows * columns);
+  }
+};
+
+// Every boolean flag of a trace or check, on or off, with every position selected.
+std::vector<std::string> every_trace(bool on) {
+  std::vector<std::string> out;
+  for (const FlagInfo& flag : flag_table()) {
+    const std::string name(flag.name);
+    if (flag.type == FlagType::boolean) out.push_back(name + (on ? "=1" : "=0"));
+    if (flag.type == FlagType::positions) out.push_back(name + "=all");
+    if (name == "GRETA_TRACE_STAGE_HEADS") out.push_back(name + "=all");
+  }
+  return out;
+}
+
+// Traces look; the answer stays bit for bit what it was, in the prefill and 20 decode steps.
 TEST(Session, TracesChangeNoLogit) {
-  Bench plain, traced({"GRETA_TRACE_STAGE=1", "GRETA_TRACE_ATTN_ALIGN=1",
-                       "GRETA_TRACE_PREFILL_DECODE=1", "GRETA_TRACE_STAGE_SAMPLE=4"});
-  ASSERT_TRUE(plain.run(11, 4));
-  ASSERT_TRUE(traced.run(11, 4));
-  for (size_t i = 0; i < 4; ++i) {
-    EXPECT_EQ(plain.of("readout")[i]["logits_hash"], traced.of("readout")[i]["logits_hash"]);
+  for (const std::string arm : {"manual", "fused"}) {
+    for (const KvType kv_type : {KvType::f32, KvType::bf16}) {
+      std::vector<std::vector<float>> logits[2];
+      for (const bool on : {false, true}) {
+        auto environment = every_trace(on);
+        environment.push_back("GRETA_FORCE_ATTN_DECODE_KERNEL=" + arm);
+        std::vector<std::unique_ptr<Probe>> keep;
+        keep.push_back(std::make_unique<KeepLogits>(logits[on ? 1 : 0]));
+        Bench bench(environment, {.threads = 2, .kv_type = kv_type, .max_seq = 40}, "",
+                    std::move(keep));
+        const auto done = bench.run(11, 21);
+        ASSERT_TRUE(done) << done.error().str();
+        // All on is every kind of record; all off is none but the text and the time.
+        EXPECT_EQ(bench.output.records.size(), on ? builtin_schema().kinds.size() - 1 : 3u);
+      }
+      ASSERT_EQ(logits[0].size(), 21u);
+      ASSERT_EQ(logits[1].size(), 21u);
+      for (size_t i = 0; i < 21; ++i) {
+        ASSERT_EQ(std::memcmp(logits[0][i].data(), logits[1][i].data(),
+                              logits[0][i].size() * sizeof(float)),
+                  0)
+            << arm << " pass " << i;
+      }
+    }
   }
 }
 
@@ -228,6 +272,19 @@ TEST(StageTrace, WritesWhatTheFlagsSelect) {
   EXPECT_EQ(record["stride_elems"], 60);
   EXPECT_EQ(record["sample"].size(), 3u);
   EXPECT_EQ(few.of("stage_trace")[3]["layer"], 2);
+
+  // Positions and heads: a whole row has head -1, and a layer that is not asked for no record.
+  Bench heads({"GRETA_TRACE_STAGE=1", "GRETA_TRACE_STAGE_LAYERS=1", "GRETA_TRACE_STAGE_POINTS=q,k",
+               "GRETA_TRACE_STAGE_POSITIONS=0-1,5", "GRETA_TRACE_STAGE_HEADS=1,last"});
+  ASSERT_TRUE(heads.run(5, 3));
+  std::map<std::string, std::string> seen;
+  for (const json& r : heads.of("stage_trace")) {
+    EXPECT_EQ(r["layer"], 1);
+    seen[r["point"]] +=
+        std::to_string(r["pos_id"].get<int>()) + "h" + std::to_string(r["head"].get<int>()) + " ";
+  }
+  EXPECT_EQ(seen["q"], "0h-1 0h1 0h5 1h-1 1h1 1h5 5h-1 5h1 5h5 ");
+  EXPECT_EQ(seen["k"], "0h-1 0h1 1h-1 1h1 5h-1 5h1 ");  // two KV heads, the last one is 1
 
   // The hash is over every row: prefills that differ in an early token only.
   const auto hash_of_embedding = [](int32_t first) {

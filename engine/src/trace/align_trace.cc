@@ -10,6 +10,7 @@
 #include "contract/records.gen.h"
 #include "forward/decode_paths.h"
 #include "kernels/kernels.h"
+#include "trace/selection.h"
 
 namespace greta::engine {
 namespace {
@@ -26,11 +27,7 @@ struct Count {
 class AlignTraceProbe final : public Probe {
  public:
   AlignTraceProbe(const ModelConfig& config, const Flags& flags, Output& output)
-      : config_(config), output_(output) {
-    for (int64_t layer = 0; layer < config.layers; ++layer) {
-      layers_.push_back(flags.selects_layer("GRETA_TRACE_ATTN_LAYERS", layer, config.layers));
-    }
-  }
+      : config_(config), selection_(flags, "GRETA_TRACE_ATTN", config), output_(output) {}
 
   void begin_request(std::string_view id) override {
     request_ = id;
@@ -40,7 +37,7 @@ class AlignTraceProbe final : public Probe {
 
   void tensor(const Pass& pass, Point point, int64_t layer, const float* data, int64_t,
               int64_t) override {
-    if (!pass.decode) return;
+    if (!pass.decode || !selection_.phase(pass)) return;
     if (point == Point::q) look(pass, Watched::q, layer, data, config_.heads);
     if (point == Point::k) look(pass, Watched::k, layer, data, config_.kv_heads);
     if (point == Point::v) look(pass, Watched::v, layer, data, config_.kv_heads);
@@ -48,7 +45,7 @@ class AlignTraceProbe final : public Probe {
   }
 
   void after_kv_update(const Pass& pass, int64_t layer, const KvCache& cache) override {
-    if (!pass.decode || !layers_[static_cast<size_t>(layer)]) return;
+    if (!pass.decode || !selection_.phase(pass) || !selection_.layer(layer)) return;
     const auto look_cache = [&](Watched what, std::span<std::byte> memory) {
       const kernels::KvRead slab = writable_layer(cache, memory, layer);
       for (int64_t head = 0; head < cache.kv_heads; ++head) {
@@ -80,7 +77,7 @@ class AlignTraceProbe final : public Probe {
  private:
   // Every head of a row of activations.
   void look(const Pass& pass, Watched what, int64_t layer, const float* data, int64_t heads) {
-    if (!layers_[static_cast<size_t>(layer)]) return;
+    if (!selection_.layer(layer)) return;
     for (int64_t head = 0; head < heads; ++head) {
       look(pass, what, layer, data + head * config_.head_dim, kernels::DType::f32);
     }
@@ -109,8 +106,8 @@ class AlignTraceProbe final : public Probe {
   }
 
   const ModelConfig& config_;
+  Selection selection_;
   Output& output_;
-  std::vector<bool> layers_;
   std::string request_;
   std::vector<Count> counts_;  // (layers, kNames)
   bool warned_ = false;

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "contract/records.gen.h"
 #include "kernels/kernels.h"
+#include "trace/equivalence.h"
 #include "trace/tensor_stats.h"
 
 namespace greta::engine {
@@ -48,6 +50,20 @@ record::PrefillDecodeConsistency compare(std::span<const float> prefill,
   return record;
 }
 
+// While it lives these probes see the passes, and no others.
+class WatchedOnlyBy {
+ public:
+  WatchedOnlyBy(Backend& backend, std::vector<Probe*> probes)
+      : backend_(backend), others_(backend.exchange_probes(std::move(probes))) {}
+  ~WatchedOnlyBy() { backend_.exchange_probes(std::move(others_)); }
+  WatchedOnlyBy(const WatchedOnlyBy&) = delete;
+  WatchedOnlyBy& operator=(const WatchedOnlyBy&) = delete;
+
+ private:
+  Backend& backend_;
+  std::vector<Probe*> others_;
+};
+
 }  // namespace
 
 double consistency_bound(Numerics numerics, KvType kv_type) {
@@ -63,34 +79,64 @@ double consistency_bound(Numerics numerics, KvType kv_type) {
   return 0;
 }
 
-Result<> check_consistency(Backend& backend, const ModelConfig& config, double bound,
-                           std::span<const int32_t> tokens, int64_t span,
-                           const std::string& request, Output& output) {
+PrefillAgainstDecode::PrefillAgainstDecode(const ModelConfig& config, const Flags& flags,
+                                           double bound)
+    : config_(config),
+      logits_(flags.boolean("GRETA_TRACE_PREFILL_DECODE")),
+      hidden_equiv_(flags.boolean("GRETA_TRACE_HIDDEN_EQUIV")),
+      delta_(flags.boolean("GRETA_TRACE_PREFILL_DECODE_DELTA")),
+      bound_(bound),
+      // Flags of a trace that is off must stay unread.
+      selection_(flags, hidden_equiv_ ? "GRETA_TRACE_HIDDEN_EQUIV" : "", config) {
+  if (wanted()) span_ = flags.integer("GRETA_PREFILL_DECODE_SPAN");
+}
+
+Result<> PrefillAgainstDecode::run(Backend& backend, std::span<const int32_t> tokens,
+                                   const std::string& request, Output& output) const {
   const auto total = static_cast<int64_t>(tokens.size());
-  const int64_t decoded = std::min(span, total - 1);
-  if (decoded < 1) return {};
-  const auto vocab = static_cast<size_t>(config.vocab);
+  const int64_t decoded = std::min(span_, total - 1);
+  if (decoded < 1 || !wanted()) return {};
+  const auto vocab = static_cast<size_t>(config_.vocab);
   std::vector<float> prefill(static_cast<size_t>(decoded) * vocab);
   std::vector<float> decode(vocab);
+  const int64_t first = total - decoded;
+  RowCapture of_prefill(config_, selection_, delta_, first);
+  RowCapture of_decode(config_, selection_, delta_, first);
+  const bool captured = hidden_equiv_ || delta_;
+  const auto watch = [&](RowCapture& capture) -> std::vector<Probe*> {
+    return captured ? std::vector<Probe*>{&capture} : std::vector<Probe*>{};
+  };
 
   backend.reset();
-  TRY(backend.forward({.traced = false}, tokens, decoded, prefill));
+  {
+    const WatchedOnlyBy only(backend, watch(of_prefill));
+    TRY(backend.forward({}, tokens, decoded, prefill));
+  }
   backend.reset();
-  const int64_t first = total - decoded;
-  TRY(backend.forward({.traced = false}, tokens.first(static_cast<size_t>(first)), 0, {}));
+  const WatchedOnlyBy only(backend, watch(of_decode));
+  TRY(backend.forward({}, tokens.first(static_cast<size_t>(first)), 0, {}));
   for (int64_t i = 0; i < decoded; ++i) {
     const auto at = static_cast<size_t>(first + i);
-    const Pass pass = {.decode = true, .step = i + 1, .pos0 = first + i, .traced = false};
-    TRY(backend.forward(pass, tokens.subspan(at, 1), 1, decode));
+    TRY(backend.forward({.decode = true, .step = i + 1, .pos0 = first + i}, tokens.subspan(at, 1),
+                        1, decode));
+    if (!logits_) continue;
     auto record = compare(
         std::span<const float>(prefill).subspan(static_cast<size_t>(i) * vocab, vocab), decode);
     record.position = first + i;
     record.token_id = tokens[at];
-    record.bound = bound;
+    record.bound = bound_;
     TRY(output.record(request, record));
   }
   backend.reset();
-  return {};
+  if (!captured) return {};
+  return write_equivalence(of_prefill, of_decode,
+                           {.config = config_,
+                            .selection = selection_,
+                            .hidden_equiv = hidden_equiv_,
+                            .delta = delta_,
+                            .bound = bound_,
+                            .request = request},
+                           output);
 }
 
 }  // namespace greta::engine

@@ -7,6 +7,7 @@
 
 #include "contract/records.gen.h"
 #include "kernels/kernels.h"
+#include "trace/selection.h"
 #include "trace/tensor_stats.h"
 
 namespace greta::engine {
@@ -26,8 +27,12 @@ double entropy(std::span<const float> logits, double largest) {
 
 class ReadoutProbe final : public Probe {
  public:
-  ReadoutProbe(const ModelConfig& config, const Tokenizer& tokenizer, Output& output)
-      : config_(config), tokenizer_(tokenizer), output_(output) {}
+  ReadoutProbe(const ModelConfig& config, const Tokenizer& tokenizer, const Flags& flags,
+               Output& output)
+      : config_(config),
+        tokenizer_(tokenizer),
+        selection_(flags, "GRETA_TRACE_READOUT", config),
+        output_(output) {}
 
   void begin_request(std::string_view id) override { request_ = id; }
 
@@ -48,7 +53,7 @@ class ReadoutProbe final : public Probe {
     // buffers and stay until the end of the pass.
     if (point == Point::x_out && layer == config_.layers - 1) hidden_ = data;
     if (point == Point::final_norm) norm_ = data;
-    if (point != Point::logits) return;
+    if (point != Point::logits || !selection_.phase(pass)) return;
     have_logits_ = true;
     const auto width = static_cast<size_t>(config_.dim);
     fill_pass(pass);
@@ -115,6 +120,7 @@ class ReadoutProbe final : public Probe {
 
   const ModelConfig& config_;
   const Tokenizer& tokenizer_;
+  Selection selection_;
   Output& output_;
   std::string request_;
   record::Readout record_;
@@ -129,7 +135,7 @@ class ReadoutProbe final : public Probe {
 std::unique_ptr<Probe> make_readout_probe(const ModelConfig& config, const Tokenizer& tokenizer,
                                           const Flags& flags, Output& output) {
   if (!flags.boolean("GRETA_TRACE_READOUT") || !output.wanted()) return nullptr;
-  return std::make_unique<ReadoutProbe>(config, tokenizer, output);
+  return std::make_unique<ReadoutProbe>(config, tokenizer, flags, output);
 }
 
 }  // namespace greta::engine

@@ -1,61 +1,95 @@
 #include "trace/stage_trace.h"
 
 #include <algorithm>
-#include <array>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "contract/records.gen.h"
+#include "trace/selection.h"
 #include "trace/tensor_stats.h"
 
 namespace greta::engine {
 namespace {
 
-constexpr size_t kPoints = static_cast<size_t>(Point::logits) + 1;
-
 class StageTraceProbe final : public Probe {
  public:
   StageTraceProbe(const ModelConfig& config, const Flags& flags, Output& output)
-      : flags_(flags),
+      : selection_(flags, "GRETA_TRACE_STAGE", config),
+        config_(config),
         output_(output),
-        sample_(static_cast<size_t>(flags.integer("GRETA_TRACE_STAGE_SAMPLE"))) {
-    for (size_t p = 0; p < kPoints; ++p) {
-      points_[p] = flags.selects("GRETA_TRACE_STAGE_POINTS", to_string(static_cast<Point>(p)));
-    }
-    for (int64_t layer = 0; layer < config.layers; ++layer) {
-      layers_.push_back(flags.selects_layer("GRETA_TRACE_STAGE_LAYERS", layer, config.layers));
-    }
-  }
+        sample_(static_cast<size_t>(flags.integer("GRETA_TRACE_STAGE_SAMPLE"))) {}
 
   void begin_request(std::string_view id) override { request_ = id; }
 
   void begin_pass(const Pass& pass) override {
-    traced_ = flags_.selects("GRETA_TRACE_STAGE_PHASES", pass.phase());
+    rows_ = selection_.rows(pass);
     error_ = {};
   }
 
   void tensor(const Pass& pass, Point point, int64_t layer, const float* data, int64_t rows,
               int64_t columns) override {
-    const bool layer_traced = layer < 0 || layers_[static_cast<size_t>(layer)];
-    if (!traced_ || !layer_traced || !points_[static_cast<size_t>(point)] || !error_) return;
+    if (rows_.empty() || !error_ || !selection_.point(point) || !selection_.layer(layer)) return;
     const std::span<const float> all(data, static_cast<size_t>(rows * columns));
-    const auto row = all.last(static_cast<size_t>(columns));
-    const TensorStats stats = stats_of(row);
     record::StageTrace record;
     record.phase = pass.phase();
     record.step = pass.step;
     record.point = to_string(point);
     record.layer = layer;
-    record.pos_id = pass.pos0 + pass.rows - 1;
     record.seq_len = pass.pos0 + pass.rows;
     record.tokens_total = pass.pos0 + pass.rows;
     record.rows = rows;
     record.stride_elems = columns;
-    record.token_index = rows - 1;
     record.hash = hash_of(all);
-    record.row_hash = hash_of(row);
+    for (const int64_t row_of_pass : rows_) {
+      // A tensor of fewer rows holds the last ones of the pass (logits).
+      const int64_t row = row_of_pass - (pass.rows - rows);
+      if (row < 0) continue;
+      record.pos_id = pass.pos0 + row_of_pass;
+      record.token_index = row;
+      write_row(point,
+                all.subspan(static_cast<size_t>(row * columns), static_cast<size_t>(columns)),
+                record);
+    }
+  }
+
+  Result<> end_pass(const Pass&) override { return std::exchange(error_, Result<>{}); }
+
+ private:
+  // How many heads lie side by side in a row; 0 where it has none.
+  int64_t heads_of(Point point) const {
+    switch (point) {
+      case Point::q_pre:
+      case Point::q:
+      case Point::attn_out:
+        return config_.heads;
+      case Point::k_pre:
+      case Point::v_pre:
+      case Point::k:
+      case Point::v:
+        return config_.kv_heads;
+      default:
+        return 0;
+    }
+  }
+
+  void write_row(Point point, std::span<const float> row, record::StageTrace& record) {
+    record.head = -1;
+    write(row, record);
+    const int64_t heads = heads_of(point);
+    const auto width = static_cast<size_t>(config_.head_dim);
+    for (int64_t head = 0; head < heads; ++head) {
+      if (!selection_.head(head, heads)) continue;
+      record.head = head;
+      write(row.subspan(static_cast<size_t>(head) * width, width), record);
+    }
+  }
+
+  void write(std::span<const float> values, record::StageTrace& record) {
+    if (!error_) return;
+    const TensorStats stats = stats_of(values);
+    record.row_hash = hash_of(values);
     record.min = stats.min;
     record.max = stats.max;
     record.mean = stats.mean;
@@ -64,22 +98,19 @@ class StageTraceProbe final : public Probe {
     record.nan = stats.nan;
     record.inf = stats.inf;
     record.nz_count = stats.nonzero;
-    const size_t shown = std::min(sample_, row.size());
+    const size_t shown = std::min(sample_, values.size());
     record.sample_n = static_cast<int64_t>(shown);
-    if (shown > 0) record.sample.emplace(row.begin(), row.begin() + static_cast<long>(shown));
+    record.sample.reset();
+    if (shown > 0) record.sample.emplace(values.begin(), values.begin() + static_cast<long>(shown));
     error_ = output_.record(request_, record);
   }
 
-  Result<> end_pass(const Pass&) override { return std::exchange(error_, Result<>{}); }
-
- private:
-  const Flags& flags_;
+  Selection selection_;
+  const ModelConfig& config_;
   Output& output_;
   const size_t sample_;
-  std::array<bool, kPoints> points_ = {};
-  std::vector<bool> layers_;
   std::string request_;
-  bool traced_ = false;
+  std::vector<int64_t> rows_;
   Result<> error_;
 };
 

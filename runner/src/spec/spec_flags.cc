@@ -63,7 +63,7 @@ std::vector<std::string> split(const std::string& text) {
 }
 
 // "last", "7" or "4-7"
-bool is_layer_range(const std::string& item) {
+bool is_range(const std::string& item) {
   if (item == "last") return true;
   const size_t dash = item.find('-');
   const auto first = parse_whole(item.substr(0, dash));
@@ -116,9 +116,10 @@ std::string wrong_value(const FlagRow& flag, const std::string& value) {
     return check_items(value, "all, or a list of " + joined(flag.choices), flag.choices,
                        [&](const std::string& item) { return contains(flag.choices, item); });
   }
-  if (flag.type == "layers") {
-    return check_items(value, "all, or a list of layers, ranges such as 4-7 and last",
-                       {"all", "last"}, is_layer_range);
+  if (flag.type == "heads" && value.empty()) return {};
+  if (flag.type == "layers" || flag.type == "heads" || flag.type == "positions") {
+    return check_items(value, "all, or a list of " + flag.type + ", ranges such as 4-7 and last",
+                       {"all", "last"}, is_range);
   }
   if (flag.type == "phases") {
     return check_items(value, "all, or a list of prefill_last, decode, decode0, decode1 …",

@@ -41,6 +41,9 @@
 //            λ·√(Σ (w_j b_j |v_j − o|)²) where that is smaller. The sums over keys and the
 //            normalisation add g = g(n + rescalings + 3) in numerator and denominator. In all:
 //            [that + g·(Σ w_j (1 + η_j) |v_j| + |o|)] / (1 − Σ w_j η_j − g), element by element.
+//   shown    a score is off by at most a_j + b_j as they are before the exponential; a weight w_j
+//   by
+//            w_j (η_j + Σ w_i η_i + g) / (1 − Σ w_i η_i − g): its numerator and the sum below it.
 // Where the denominator is below 1/2 no useful bound exists: it is NaN then, which no gate accepts.
 
 #include <cstdint>
@@ -48,7 +51,9 @@
 #include <vector>
 
 #include "contract/result.h"
+#include "forward/backend.h"
 #include "forward/kv_cache.h"
+#include "model/model_config.h"
 #include "reference/rope.h"
 
 namespace greta::reference {
@@ -59,6 +64,8 @@ struct AttentionShape {
   std::vector<float> rope_factors = {};  // (head_dim / 2), or empty
   engine::KvType kv_type = engine::KvType::f32;
 };
+
+AttentionShape shape_of(const engine::ModelConfig& config, const engine::BackendOptions& options);
 
 // One KV head's keys and values for positions [0, positions), as a correct cache would hold them.
 struct StoredHead {
@@ -94,6 +101,8 @@ struct HeadAnswer {
   std::vector<double> out;  // head_dim
   std::vector<double>
       bound;  // |fp32 − out| that a correct computation cannot exceed, element by element
+  std::vector<double> score = {}, score_bound = {};    // by key: scale · q·k
+  std::vector<double> weight = {}, weight_bound = {};  // by key: the softmax of the scores
 };
 
 // Attention of one query head (head_dim fp32 before RoPE) at `position` over keys [0,
@@ -101,12 +110,28 @@ struct HeadAnswer {
 HeadAnswer attend(std::span<const float> q_pre, int64_t position, const StoredHead& keys,
                   const Rope& rope);
 
+// The attention output of given weights: Σ w_j v_j, for `keys.positions` weights, some of which may
+// be NaN (a key that the kernel did not weigh). The bound is that of the sum alone: the kernel
+// divides its own numerators by its own sum, so that each term meets n + 3 roundings.
+HeadAnswer mix(std::span<const float> weights, const StoredHead& keys);
+
+// The same in sums that are rounded to `accumulator` after each addition.
+std::vector<double> attend_reduced(std::span<const float> q_pre, int64_t position,
+                                   const StoredHead& keys, const Rope& rope,
+                                   engine::KvType accumulator);
+
+// g(n) above: error of a sum in which a term meets at most `roundings` roundings.
+double sum_error(int64_t roundings);
+
 // One head of the engine against the oracle.
 struct HeadComparison {
   double rel_l2 = 0, bound = 0, ref_rms = 0, mae = 0, max_diff = 0;
-  int64_t worst_dim = 0;  // of the largest difference; the first NaN if there is one
+  int64_t over_bound = 0;  // elements further from the oracle than their own bound
+  int64_t worst_dim = 0;   // of the largest difference; the first NaN if there is one
   double worst_got = 0, worst_ref = 0;
 };
+HeadComparison compare(std::span<const float> got, std::span<const double> ref,
+                       std::span<const double> bound);
 HeadComparison compare(std::span<const float> got, const HeadAnswer& ref);
 
 }  // namespace greta::reference

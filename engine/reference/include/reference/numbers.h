@@ -18,7 +18,9 @@ namespace greta::reference {
 double f16_to_double(uint16_t bits);
 double bf16_to_double(uint16_t bits);
 
-// Row `row` of a weight, every element exact. out: tensor.columns() elements.
+// An element of a weight, exact, by its place in the file: row · columns + column.
+double read_element(const engine::Tensor& tensor, int64_t element);
+// Row `row` of a weight. out: tensor.columns() elements.
 void read_row(const engine::Tensor& tensor, int64_t row, std::span<double> out);
 
 // What a KV cache of that type gives back for `value`: nearest, ties to even. F32 rounds to float.
