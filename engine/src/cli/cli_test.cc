@@ -335,6 +335,23 @@ TEST_F(Cli, BenchGivesEverySample) {
   EXPECT_EQ(bench["prefill_tok_s"].size(), 3u);
   EXPECT_EQ(bench["decode_tok_s"].size(), 3u);
   EXPECT_GT(bench["decode_tok_s_median"].get<double>(), 0);
+  EXPECT_FALSE(bench.contains("trace_cost_decode"));
+
+  // With traces: as many samples again, and the records of the default ones in the folder.
+  const fs::path traces = folder_ / "traces";
+  ASSERT_EQ(run({"bench", "--model", GRETA_TINY, "--threads", "1", "--prompt-tokens", "8",
+                 "--decode-tokens", "2", "--repeat", "3", "--json", "--traces", traces.string()}),
+            0)
+      << err_;
+  const Json traced = Json::parse(out_);
+  EXPECT_EQ(traced["decode_tok_s"].size(), 3u);
+  EXPECT_EQ(traced["traced_decode_tok_s"].size(), 3u);
+  EXPECT_TRUE(traced["trace_cost_decode"].is_number());
+  std::ifstream readout(traces / "readout.jsonl");
+  int64_t lines = 0;
+  for (std::string line; std::getline(readout, line);) ++lines;
+  EXPECT_EQ(lines, 3 * (1 + 2));
+  EXPECT_EQ(run({"bench", "--model", GRETA_TINY, "--traces", traces.string()}), 2);
 }
 
 TEST_F(Cli, HelpIsThere) {

@@ -3,56 +3,17 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstring>
 
-#include "contract/schema.h"
 #include "session/sampler.h"
-#include "testing/test_model.h"
-#include "trace/consistency.h"
+#include "testing/session_bench.h"
 #include "trace/tensor_stats.h"
 
 namespace greta::engine {
 namespace {
 
 using nlohmann::json;
-using testing::Model;
-using testing::odd_config;
+using testing::Bench;
 using testing::some_tokens;
-
-// A session over a small model, and what it wrote.
-struct Bench {
-  Model model{odd_config(), {TensorType::f16}};
-  Flags flags;
-  BackendOptions options;
-  testing::NumberTokenizer tokenizer{odd_config().vocab};
-  testing::MemoryOutput output;
-  std::unique_ptr<Backend> backend;
-  std::unique_ptr<Session> session;
-
-  explicit Bench(std::vector<std::string> environment = {}, BackendOptions chosen = {.max_seq = 40},
-                 const std::string& inject = "", std::vector<std::unique_ptr<Probe>> probes = {})
-      : flags(testing::flags_of(environment)), options(chosen) {
-    backend = testing::cpu_backend(
-        model, {.options = options, .environment = environment, .inject = inject});
-    auto made = Session::create({.backend = *backend,
-                                 .file = model.file,
-                                 .tokenizer = tokenizer,
-                                 .config = model.config,
-                                 .options = options,
-                                 .flags = flags,
-                                 .output = output,
-                                 .load_s = 0.5,
-                                 .probes = std::move(probes)});
-    EXPECT_TRUE(made) << made.error().str();
-    session = *std::move(made);
-  }
-  Result<Generation> run(int64_t prompt, int64_t max_tokens, const std::string& id = "r") {
-    return session->run({.id = id,
-                         .prompt_tokens = some_tokens(prompt, model.config.vocab),
-                         .max_tokens = max_tokens});
-  }
-  const std::vector<json>& of(const std::string& event) { return output.records[event]; }
-};
 
 TEST(Session, TwoTokensAreAPrefillAndOneDecode) {
   Bench bench;
@@ -201,163 +162,6 @@ TEST(Session, AFullDiskIsAnErrorAndLeavesNoRequestEnd) {
     EXPECT_EQ(result.error().message, "disk full");
     EXPECT_TRUE(bench.of("request_end").empty());
   }
-}
-
-// Keeps the logits of each pass as they are.
-struct KeepLogits : Probe {
-  std::vector<std::vector<float>>& kept;
-  explicit KeepLogits(std::vector<std::vector<float>>& to) : kept(to) {}
-  void tensor(const Pass&, Point point, int64_t, const float* data, int64_t rows,
-              int64_t columns) override {
-    if (point == Point::logits) kept.emplace_back(data, data + rows * columns);
-  }
-};
-
-// Every boolean flag of a trace or check, on or off, with every position selected.
-std::vector<std::string> every_trace(bool on) {
-  std::vector<std::string> out;
-  for (const FlagInfo& flag : flag_table()) {
-    const std::string name(flag.name);
-    if (flag.type == FlagType::boolean) out.push_back(name + (on ? "=1" : "=0"));
-    if (flag.type == FlagType::positions) out.push_back(name + "=all");
-    if (name == "GRETA_TRACE_STAGE_HEADS") out.push_back(name + "=all");
-  }
-  return out;
-}
-
-// Traces look; the answer stays bit for bit what it was, in the prefill and 20 decode steps.
-TEST(Session, TracesChangeNoLogit) {
-  for (const std::string arm : {"manual", "fused"}) {
-    for (const KvType kv_type : {KvType::f32, KvType::bf16}) {
-      std::vector<std::vector<float>> logits[2];
-      for (const bool on : {false, true}) {
-        auto environment = every_trace(on);
-        environment.push_back("GRETA_FORCE_ATTN_DECODE_KERNEL=" + arm);
-        std::vector<std::unique_ptr<Probe>> keep;
-        keep.push_back(std::make_unique<KeepLogits>(logits[on ? 1 : 0]));
-        Bench bench(environment, {.threads = 2, .kv_type = kv_type, .max_seq = 40}, "",
-                    std::move(keep));
-        const auto done = bench.run(11, 21);
-        ASSERT_TRUE(done) << done.error().str();
-        // All on is every kind of record; all off is none but the text and the time.
-        EXPECT_EQ(bench.output.records.size(), on ? builtin_schema().kinds.size() - 1 : 3u);
-      }
-      ASSERT_EQ(logits[0].size(), 21u);
-      ASSERT_EQ(logits[1].size(), 21u);
-      for (size_t i = 0; i < 21; ++i) {
-        ASSERT_EQ(std::memcmp(logits[0][i].data(), logits[1][i].data(),
-                              logits[0][i].size() * sizeof(float)),
-                  0)
-            << arm << " pass " << i;
-      }
-    }
-  }
-}
-
-TEST(StageTrace, WritesWhatTheFlagsSelect) {
-  Bench all({"GRETA_TRACE_STAGE=1"});
-  ASSERT_TRUE(all.run(5, 3));
-  EXPECT_EQ(all.of("stage_trace").size(), 3u * (14 * 3 + 3));
-
-  Bench few({"GRETA_TRACE_STAGE=1", "GRETA_TRACE_STAGE_LAYERS=0,last",
-             "GRETA_TRACE_STAGE_POINTS=q,x_out", "GRETA_TRACE_STAGE_PHASES=decode1",
-             "GRETA_TRACE_STAGE_SAMPLE=3"});
-  ASSERT_TRUE(few.run(5, 3));
-  ASSERT_EQ(few.of("stage_trace").size(), 4u);
-  const json& record = few.of("stage_trace")[0];
-  EXPECT_EQ(record["phase"], "decode1");
-  EXPECT_EQ(record["point"], "q");
-  EXPECT_EQ(record["layer"], 0);
-  EXPECT_EQ(record["pos_id"], 6);
-  EXPECT_EQ(record["stride_elems"], 60);
-  EXPECT_EQ(record["sample"].size(), 3u);
-  EXPECT_EQ(few.of("stage_trace")[3]["layer"], 2);
-
-  // Positions and heads: a whole row has head -1, and a layer that is not asked for no record.
-  Bench heads({"GRETA_TRACE_STAGE=1", "GRETA_TRACE_STAGE_LAYERS=1", "GRETA_TRACE_STAGE_POINTS=q,k",
-               "GRETA_TRACE_STAGE_POSITIONS=0-1,5", "GRETA_TRACE_STAGE_HEADS=1,last"});
-  ASSERT_TRUE(heads.run(5, 3));
-  std::map<std::string, std::string> seen;
-  for (const json& r : heads.of("stage_trace")) {
-    EXPECT_EQ(r["layer"], 1);
-    seen[r["point"]] +=
-        std::to_string(r["pos_id"].get<int>()) + "h" + std::to_string(r["head"].get<int>()) + " ";
-  }
-  EXPECT_EQ(seen["q"], "0h-1 0h1 0h5 1h-1 1h1 1h5 5h-1 5h1 5h5 ");
-  EXPECT_EQ(seen["k"], "0h-1 0h1 1h-1 1h1 5h-1 5h1 ");  // two KV heads, the last one is 1
-
-  // The hash is over every row: prefills that differ in an early token only.
-  const auto hash_of_embedding = [](int32_t first) {
-    Bench bench({"GRETA_TRACE_STAGE=1", "GRETA_TRACE_STAGE_POINTS=embed_out"});
-    EXPECT_TRUE(bench.session->run({.id = "r", .prompt_tokens = {first, 2, 3}, .max_tokens = 1}));
-    return std::pair(bench.of("stage_trace")[0]["hash"], bench.of("stage_trace")[0]["row_hash"]);
-  };
-  const auto one = hash_of_embedding(1), two = hash_of_embedding(2);
-  EXPECT_NE(one.first, two.first);
-  EXPECT_EQ(one.second, two.second);
-}
-
-TEST(AlignTrace, CountsEveryHeadOfEveryStep) {
-  for (const std::string fault : {"", "misaligned_load:layer=1"}) {
-    Bench bench({"GRETA_TRACE_ATTN_ALIGN=1"}, {.max_seq = 40}, fault);
-    ASSERT_TRUE(bench.run(6, 4));  // 3 decode steps
-    ASSERT_EQ(bench.of("attn_align").size(), 3u * 6);
-    for (const json& record : bench.of("attn_align")) {
-      const bool query = record["tensor"] == "q" || record["tensor"] == "o";
-      EXPECT_EQ(record["checks"], 3 * (query ? 6 : 2)) << record;
-      EXPECT_EQ(record["required_bytes"], 8);  // heads of 10 floats
-      const bool bad = !fault.empty() && record["layer"] == 1 && record["tensor"] == "q";
-      EXPECT_EQ(record["violations"], bad ? 18 : 0) << record;
-      EXPECT_EQ(record["min_alignment"], bad ? 4 : 8) << record;
-      EXPECT_LE(record["misaligned_16"], record["misaligned_32"]);
-    }
-  }
-}
-
-TEST(Consistency, IsZeroWhereTheOrderIsFixed) {
-  for (const KvType kv_type : {KvType::f32, KvType::f16, KvType::bf16}) {
-    Bench bench({"GRETA_TRACE_PREFILL_DECODE=1", "GRETA_PREFILL_DECODE_SPAN=6"},
-                {.threads = 2, .kv_type = kv_type, .max_seq = 40});
-    ASSERT_TRUE(bench.run(20, 3));
-    ASSERT_EQ(bench.of("prefill_decode_consistency").size(), 6u);
-    int64_t position = 17;
-    for (const json& record : bench.of("prefill_decode_consistency")) {
-      EXPECT_EQ(record["position"], position++);
-      EXPECT_EQ(record["rel_l2"], 0.0);
-      EXPECT_EQ(record["bound"], 0.0);
-      EXPECT_EQ(record["top1_equal"], true);
-      EXPECT_EQ(record["prefill_hash"], record["decode_hash"]);
-    }
-    // The token chosen at a position is what the run chose there.
-    const json& last_prompt = bench.of("prefill_decode_consistency")[2];
-    EXPECT_EQ(last_prompt["top1_decode"], bench.of("tokens")[20]["token_id"]);
-  }
-}
-
-TEST(Consistency, SeesADecodeThatDiffers) {
-  Bench bench({"GRETA_TRACE_PREFILL_DECODE=1"}, {.max_seq = 40}, "seq_len_off_by_one:layer=2");
-  ASSERT_TRUE(bench.run(10, 2));
-  ASSERT_EQ(bench.of("prefill_decode_consistency").size(), 11u);  // N − 1 < 16
-  for (const json& record : bench.of("prefill_decode_consistency")) {
-    EXPECT_GT(record["rel_l2"].get<double>(), record["bound"].get<double>());
-    EXPECT_NE(record["prefill_hash"], record["decode_hash"]);
-  }
-}
-
-TEST(Consistency, FitsAFullContextAndASingleToken) {
-  Bench bench({"GRETA_TRACE_PREFILL_DECODE=1"});
-  ASSERT_TRUE(bench.run(40, 1));  // 41 tokens, 40 of them fit
-  EXPECT_EQ(bench.of("prefill_decode_consistency").size(), 16u);
-  ASSERT_TRUE(bench.run(1, 0, "single"));
-  EXPECT_EQ(bench.of("prefill_decode_consistency").size(), 16u);
-  EXPECT_EQ(bench.of("request_end").size(), 2u);
-}
-
-TEST(Consistency, BoundsFollowTheElementType) {
-  EXPECT_EQ(consistency_bound(Numerics::strict, KvType::bf16), 0);
-  EXPECT_EQ(consistency_bound(Numerics::fast, KvType::f32), 1e-5);
-  EXPECT_EQ(consistency_bound(Numerics::fast, KvType::f16), 0x1p-9);
-  EXPECT_EQ(consistency_bound(Numerics::fast, KvType::bf16), 0x1p-7);
 }
 
 TEST(Sampler, TakesTheLargestAndNeverNan) {
