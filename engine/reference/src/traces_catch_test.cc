@@ -97,7 +97,9 @@ Complaints complaints(const Records& records) {
   none("rmsnorm_trace", "over_bound", "norm");
   none("layer_delta", "residual_over_bound", "residual");
   none("post_wo_trace", "residual_over_bound", "post_wo");
-  for (const json& record : records.by_event.at("v_addr_trace")) {
+  const auto v_addr = records.by_event.find("v_addr_trace");
+  for (size_t i = 0; v_addr != records.by_event.end() && i < v_addr->second.size(); ++i) {
+    const json& record = v_addr->second[i];
     if (!record["v_ok"].get<bool>()) out.insert("v_addr" + where(record));
   }
   const auto delta = records.by_event.find("prefill_decode_delta");
@@ -133,7 +135,7 @@ std::vector<std::string> judging_flags() {
 const std::vector<int32_t> kPrompt = {7, 3, 44, 21, 9, 30, 3, 12, 48, 1};
 
 // A model of this type, and a backend with this fault.
-struct Setup {
+struct Prepared {
   std::vector<std::byte> bytes;
   GgufFile file;
   Flags flags;
@@ -142,7 +144,7 @@ struct Setup {
   Letters letters;
   Records records;
 
-  Setup(TensorType type, KvType kv_type, const std::string& fault)
+  Prepared(TensorType type, KvType kv_type, const std::string& fault)
       : bytes(reference::random_model(kConfig, 31).file(type)),
         file(GgufFile::parse(bytes, "test").value()),
         flags(Flags::parse(judging_flags()).value()),
@@ -154,7 +156,7 @@ struct Setup {
 
 Complaints run(const std::string& fault, KvType kv_type = KvType::f32,
                TensorType type = TensorType::f16, Records* kept = nullptr) {
-  Setup setup(type, kv_type, fault);
+  Prepared setup(type, kv_type, fault);
   auto session = Session::create({.backend = *setup.backend,
                                   .file = setup.file,
                                   .tokenizer = setup.letters,
@@ -175,6 +177,35 @@ TEST(TracesCatch, NothingInACleanRun) {
     for (const KvType kv_type : {KvType::f32, KvType::f16, KvType::bf16}) {
       EXPECT_EQ(text(run("", kv_type, type)), "") << to_string(type);
     }
+  }
+}
+
+// The fp64 backend shows the weights of its attention as well; a cache it does not have.
+TEST(TracesCatch, NothingInTheReferenceBackendExceptThatItHasNoCache) {
+  for (const bool v_addr : {false, true}) {
+    Prepared setup(TensorType::q8_0, KvType::f32, "");
+    auto flags = judging_flags();
+    if (!v_addr) std::erase(flags, "GRETA_TRACE_V_ADDR=1");
+    setup.flags = Flags::parse(flags).value();
+    setup.backend = make_ref_backend(setup.file, kConfig, setup.options).value();
+    auto session = Session::create({.backend = *setup.backend,
+                                    .file = setup.file,
+                                    .tokenizer = setup.letters,
+                                    .config = kConfig,
+                                    .options = setup.options,
+                                    .flags = setup.flags,
+                                    .output = setup.records});
+    ASSERT_TRUE(session) << session.error().str();
+    const auto result = (*session)->run({.id = "r", .prompt_tokens = kPrompt, .max_tokens = 3});
+    if (v_addr) {
+      ASSERT_FALSE(result);
+      EXPECT_EQ(result.error().message,
+                "attention trace: this backend showed no KV cache in prefill_last");
+      continue;
+    }
+    ASSERT_TRUE(result) << result.error().str();
+    EXPECT_EQ(text(complaints(setup.records)), "");
+    EXPECT_EQ(setup.records.by_event["attn_softmax_trace"].size(), 3u * 4 * (10 + 2));
   }
 }
 
@@ -259,7 +290,7 @@ class Perturbed final : public Probe {
 };
 
 Complaints run_perturbed(Point point, int64_t layer, float factor) {
-  Setup setup(TensorType::f16, KvType::f32, "");
+  Prepared setup(TensorType::f16, KvType::f32, "");
   auto probes = make_probes({.backend = *setup.backend,
                              .file = setup.file,
                              .tokenizer = setup.letters,
