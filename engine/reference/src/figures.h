@@ -3,7 +3,8 @@
 
 #include <xxhash.h>
 
-#include <cmath>
+#include <algorithm>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>

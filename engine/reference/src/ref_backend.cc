@@ -204,13 +204,7 @@ void RefBackend::rotate(Rows& rows, int64_t pos0) const {
 // Where probes want to see the weights of the attention: their rows, and NaN to be overwritten.
 void RefBackend::make_room_for_weights(const Pass& pass, int64_t layer) {
   weight_rows_.clear();
-  for (size_t i = 0; watched_ && i < probes_.size(); ++i) {
-    const auto rows = probes_[i]->attention_rows(pass, layer);
-    weight_rows_.insert(weight_rows_.end(), rows.begin(), rows.end());
-  }
-  std::ranges::sort(weight_rows_);
-  const auto repeated = std::ranges::unique(weight_rows_);
-  weight_rows_.erase(repeated.begin(), repeated.end());
+  if (watched_) weight_rows_ = wanted_attention_rows(pass, layer);
   const auto size = weight_rows_.size() * static_cast<size_t>(config_.heads) *
                     static_cast<size_t>(pass.pos0 + pass.rows);
   scores_.assign(size, std::numeric_limits<float>::quiet_NaN());

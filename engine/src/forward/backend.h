@@ -1,10 +1,12 @@
 #pragma once
 // A backend runs the forward pass of one sequence. `cpu` is the fast one, `ref` is fp64 and slow.
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "contract/result.h"
@@ -68,6 +70,18 @@ class Backend {
   }
 
  protected:
+  // Rows whose scores and weights any probe wants of a layer's attention: ascending, each once.
+  std::vector<int64_t> wanted_attention_rows(const Pass& pass, int64_t layer) const {
+    std::vector<int64_t> all;
+    for (const Probe* probe : probes_) {
+      const std::vector<int64_t> rows = probe->attention_rows(pass, layer);
+      all.insert(all.end(), rows.begin(), rows.end());
+    }
+    std::ranges::sort(all);
+    const auto repeated = std::ranges::unique(all);
+    all.erase(repeated.begin(), repeated.end());
+    return all;
+  }
   std::vector<Probe*> probes_;
 };
 

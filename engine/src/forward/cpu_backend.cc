@@ -214,15 +214,8 @@ class CpuBackend final : public Backend {
   // Room for what the attention of a layer shows of itself, where a probe asks for it.
   kernels::AttentionShown shown_by(const Pass& pass, int64_t layer) {
     shown_rows_.clear();
-    if (!watched_) return {};
-    for (const Probe* probe : probes_) {
-      const std::vector<int64_t> rows = probe->attention_rows(pass, layer);
-      shown_rows_.insert(shown_rows_.end(), rows.begin(), rows.end());
-    }
+    if (watched_) shown_rows_ = wanted_attention_rows(pass, layer);
     if (shown_rows_.empty()) return {};
-    std::ranges::sort(shown_rows_);
-    const auto repeated = std::ranges::unique(shown_rows_);
-    shown_rows_.erase(repeated.begin(), repeated.end());
     const int64_t rows = static_cast<int64_t>(shown_rows_.size()) * config_.heads;
     const int64_t keys = pass.pos0 + pass.rows;
     const kernels::AttentionShown shown = {scores_.rows(rows, keys),
