@@ -38,6 +38,8 @@ struct Command {
 constexpr Command kCommands[] = {
     {"run", "Answer prompts, greedily, and write records of what was computed", register_run},
     {"bench", "Measure tokens per second of prefill and decode", register_bench},
+    {"perplexity", "Measure how well a model predicts a text, and how far logits are from others",
+     register_perplexity},
     {"tokenize", "Show the tokens of a text", register_tokenize},
     {"inspect", "Show what is in a GGUF file", register_inspect},
     {"describe", "Show backends, flags, faults and record kinds of this program",

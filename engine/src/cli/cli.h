@@ -15,6 +15,7 @@ namespace greta::engine {
 using RunCommand = std::function<int()>;
 RunCommand register_run(CLI::App& app);
 RunCommand register_bench(CLI::App& app);
+RunCommand register_perplexity(CLI::App& app);
 RunCommand register_tokenize(CLI::App& app);
 RunCommand register_inspect(CLI::App& app);
 RunCommand register_describe(CLI::App& app);

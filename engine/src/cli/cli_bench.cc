@@ -124,7 +124,7 @@ Result<> bench(const BenchOptions& options) {
   TRY_ASSIGN(const auto faults, Faults::parse(flags.text("GRETA_INJECT")));
   TRY_ASSIGN(auto backend_opts, backend_options(options.model));
   TRY_ASSIGN(const auto name, resolve_backend(options.model.backend));
-  TRY_ASSIGN(const auto model, load_model(options.model.model));
+  TRY_ASSIGN(const auto model, load_model(options.model));
   const int64_t needed = options.prompt_tokens + options.decode_tokens;
   TRY_ASSIGN(backend_opts.max_seq, sequence_capacity(model.config, flags, needed));
   if (needed > backend_opts.max_seq) {

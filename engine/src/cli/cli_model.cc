@@ -19,7 +19,7 @@ int usable_cpus() {
 }  // namespace
 
 void add_model_options(CLI::App& app, ModelOptions& options) {
-  app.add_option("-m,--model", options.model, "GGUF file of a llama model (F32, F16, BF16, Q8_0)")
+  app.add_option("-m,--model", options.model, "GGUF file of a llama model (" + usable_names() + ")")
       ->type_name("FILE");
   app.add_option("--backend", options.backend,
                  "auto, cpu (fast), ref (fp64, slow); emu, cuda and hip are not in this build")
@@ -36,6 +36,9 @@ void add_model_options(CLI::App& app, ModelOptions& options) {
   app.add_option("--kv-type", options.kv_type, "elements of the KV cache: f32, f16 or bf16")
       ->type_name("TYPE")
       ->capture_default_str();
+  app.add_flag_callback(
+      "--progress", [&options] { options.progress = Progress::Show::always; },
+      "say on stderr what is being done; a terminal is told without");
 }
 
 Result<BackendOptions> backend_options(const ModelOptions& options) {
@@ -67,11 +70,17 @@ Result<BackendOptions> backend_options(const ModelOptions& options) {
   return out;
 }
 
-Result<LoadedModel> load_model(const std::string& path) {
-  if (path.empty()) return fail(EngineExit::usage, "no model; give one with --model FILE");
-  TRY_ASSIGN(auto file, GgufFile::open(path));
+Result<LoadedModel> load_model(const ModelOptions& options) {
+  if (options.model.empty()) return fail(EngineExit::usage, "no model; give one with --model FILE");
+  TRY_ASSIGN(auto file, GgufFile::open(options.model));
   TRY_ASSIGN(const auto config, read_model_config(file));
   TRY_ASSIGN(auto tokenizer, Tokenizer::from_gguf(file));
+  Progress progress(options.progress);
+  constexpr double kGigabyte = 1e9;
+  TRY(file.read_ahead([&](uint64_t done) {
+    progress.show("reading the model", static_cast<double>(done) / kGigabyte,
+                  static_cast<double>(file.bytes()) / kGigabyte, "GB");
+  }));
   return LoadedModel{std::move(file), config, std::move(tokenizer)};
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cli/cli_backend.h"
+#include "cli/cli_progress.h"
 #include "cli/effective.h"
 #include "forward/backend.h"
 #include "forward/faults.h"
@@ -19,19 +20,20 @@ namespace greta::engine {
 struct ModelOptions {
   std::string model, backend = "auto", numerics = "strict", kv_type = "f32";
   int threads = 0;  // 0: as many as this process may use
+  Progress::Show progress = Progress::Show::on_terminal;
 };
 void add_model_options(CLI::App& app, ModelOptions& options);
 
 // The options of a backend, all but max_seq. Errors of EngineExit::usage name the nearest value.
 Result<BackendOptions> backend_options(const ModelOptions& options);
 
-// The model without the numbers to run it: enough to turn prompts into tokens.
+// The model file, read into memory, with the progress that the options ask for.
 struct LoadedModel {
   GgufFile file;
   ModelConfig config;
   std::unique_ptr<Tokenizer> tokenizer;
 };
-Result<LoadedModel> load_model(const std::string& path);
+Result<LoadedModel> load_model(const ModelOptions& options);
 
 // Positions to keep room for: what the longest request needs, in steps of 1024 so that the layout
 // of the cache does not follow the prompt's length, and at most what GRETA_MAX_SEQ_LEN, else the

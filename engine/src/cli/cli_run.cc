@@ -62,7 +62,7 @@ class Run {
     const auto start = std::chrono::steady_clock::now();
     TRY_ASSIGN(const auto faults, Faults::parse(flags_.text("GRETA_INJECT")));
     TRY(flags_.apply_output_names(*output_));
-    TRY_ASSIGN(auto model, load_model(options_.model.model));
+    TRY_ASSIGN(auto model, load_model(options_.model));
     model_ = std::make_unique<LoadedModel>(std::move(model));
     effective_.model = model_->config;
     TRY(flags_.fits(model_->config.layers, model_->config.heads));

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -169,6 +170,24 @@ TEST_F(Cli, EveryWrongCommandLineIsOneLineAndItsExitCode) {
        3,
        "r.jsonl:2: unknown key `txt` (did you mean `text`?)"},
       {{"tokenize", "--model", model}, {}, 2, "give the text by --text T or by --file F"},
+      {{"perplexity", "--model", model}, {}, 2, "no text; give one with --file or --tokens"},
+      {{"perplexity", "--model", model, "--file", "x", "--tokens", "x"},
+       {},
+       2,
+       "more than one text"},
+      {{"perplexity", "--model", model, "--file", model, "--context", "2000"},
+       {},
+       2,
+       "--context 2000: the model was trained for 1024 positions"},
+      {{"perplexity", "--model", model, "--file", model, "--context", "900"},
+       {"GRETA_MAX_SEQ_LEN=800"},
+       2,
+       "more than GRETA_MAX_SEQ_LEN=800"},
+      {{"perplexity", "--model", model, "--file", folder_ / "r.jsonl"},
+       {},
+       3,
+       "fewer than a window of 512"},
+      {{"perplexity", "--model", model, "--against", model}, {}, 3, "does not begin with GRETALOG"},
       {{"inspect", "/none.gguf"}, {}, 3, "/none.gguf: cannot open"},
       {{"bench", "--model", model, "--repeat", "0"}, {}, 2, "--repeat must be at least 1"},
       {{"bench", "--model", model, "-p", "2000"}, {}, 2, "do not fit into the 1024 positions"},
@@ -354,10 +373,79 @@ TEST_F(Cli, BenchGivesEverySample) {
   EXPECT_EQ(run({"bench", "--model", GRETA_TINY, "--traces", traces.string()}), 2);
 }
 
+TEST_F(Cli, PerplexityAgainstLogitsThatWereKept) {
+  std::string text;
+  for (int i = 0; i < 40; ++i) text += "The capital of Argentina is Buenos Aires. ";
+  put(folder_ / "text", text);
+  const fs::path kept = folder_ / "kept.logits";
+  const Words base = {"perplexity", "--model", GRETA_TINY, "--json"};
+  const Words small = {"--context", "64", "--windows", "3"};
+  ASSERT_EQ(run(base + small + Words{"--file", folder_ / "text", "--save-logits", kept}), 0)
+      << err_;
+  const Json first = Json::parse(out_);
+  EXPECT_EQ(first["scored"], 3 * 31);
+  EXPECT_EQ(first["tokens"], 3 * 64);
+  EXPECT_NEAR(first["perplexity"].get<double>(), std::exp(first["nll"].get<double>()), 1e-9);
+  EXPECT_EQ(fs::file_size(kept), 64 + 192 * 4 + 93 * (8192 * 4 + 8u));
+
+  // The file has the text and its windows; another number of threads has the same bits.
+  ASSERT_EQ(run(base + Words{"--against", kept, "--threads", "1"}), 0) << err_;
+  const Json same = Json::parse(out_)["against"];
+  EXPECT_TRUE(same["same_model"].get<bool>());
+  EXPECT_EQ(same["kl_max"], 0);
+  EXPECT_EQ(same["delta_logit_max"], 0);
+  EXPECT_EQ(same["top1_agreement"], 1);
+
+  // A run with a fault is told apart.
+  ASSERT_EQ(run(base + Words{"--against", kept}, {"GRETA_INJECT=rope_half_split"}), 0) << err_;
+  EXPECT_GT(Json::parse(out_)["against"]["kl_mean"].get<double>(), 1e-3);
+
+  // Other tokens, another cut: named, not compared.
+  put(folder_ / "other", "Hola. " + text);
+  EXPECT_EQ(run(base + small + Words{"--file", folder_ / "other", "--against", kept}), 3);
+  EXPECT_NE(err_.find("kept.logits: token 1 of the text is "), std::string::npos) << err_;
+  EXPECT_EQ(run(base + Words{"--context", "32", "--against", kept}), 3);
+  EXPECT_NE(err_.find("the context is 64 in this file and 32 here"), std::string::npos) << err_;
+
+  // A changed row is found when it is read; nothing is reported.
+  std::string bytes = content(kept);
+  bytes[bytes.size() - 20] = static_cast<char>(bytes[bytes.size() - 20] ^ 1);
+  put(kept, bytes);
+  EXPECT_EQ(run(base + Words{"--against", kept}), 3);
+  EXPECT_NE(err_.find("the checksum of row 92 of 93 does not fit"), std::string::npos) << err_;
+  EXPECT_EQ(out_, "");
+}
+
+TEST_F(Cli, AFullDiskLeavesNoFileOfLogits) {
+  const fs::path kept = folder_ / "kept.logits";
+  put(folder_ / "ids", "1 2 3 4 5 6 7 8 9 10");
+  EXPECT_EQ(run({"perplexity", "--model", GRETA_TINY, "--tokens", folder_ / "ids", "--context", "8",
+                 "--save-logits", kept},
+                {}, {.file_bytes = 10000}),
+            2);
+  EXPECT_NE(err_.find("kept.logits: cannot write: File too large"), std::string::npos) << err_;
+  EXPECT_FALSE(fs::exists(kept));
+  EXPECT_FALSE(fs::exists(kept.string() + ".part"));
+}
+
+TEST_F(Cli, ProgressOnlyWhereItIsAskedFor) {
+  std::string ids;
+  for (int i = 0; i < 64; ++i) ids += "7 ";
+  put(folder_ / "ids", ids);
+  const Words base = {"perplexity", "--model",       GRETA_TINY,  "--backend", "ref",
+                      "--tokens",   folder_ / "ids", "--context", "32"};
+  ASSERT_EQ(run(base), 0);
+  EXPECT_EQ(err_, "");
+  ASSERT_EQ(run(base + Words{"--progress"}), 0);
+  EXPECT_NE(err_.find("reading the model"), std::string::npos) << err_;
+  EXPECT_NE(err_.find("scored 50 % of 2 windows"), std::string::npos) << err_;
+}
+
 TEST_F(Cli, HelpIsThere) {
   EXPECT_EQ(run({"--help"}), 0);
   EXPECT_NE(out_.find("Examples"), std::string::npos);
-  for (const char* command : {"run", "bench", "tokenize", "inspect", "describe"}) {
+  for (const char* command :
+       {"run", "bench", "perplexity", "tokenize", "inspect", "describe", "synth"}) {
     EXPECT_NE(out_.find(command), std::string::npos);
     EXPECT_EQ(run({command, "--help"}), 0);
     EXPECT_EQ(run({"--help"}), 0);

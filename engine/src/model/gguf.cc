@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <limits>
@@ -100,6 +101,27 @@ Result<GgufFile> GgufFile::open(const std::filesystem::path& path) {
   }
   TRY(impl->parse());
   return GgufFile(std::move(impl));
+}
+
+Result<> GgufFile::read_ahead(const std::function<void(uint64_t done)>& on_progress) const {
+  constexpr size_t kStep = size_t{64} << 20;
+  if (!impl_->mapped) return {};
+  for (size_t at = 0; at < impl_->bytes.size(); at += kStep) {
+    const auto part = impl_->bytes.subspan(at, std::min(kStep, impl_->bytes.size() - at));
+    void* const address = const_cast<std::byte*>(part.data());
+    while (madvise(address, part.size(), MADV_POPULATE_READ) != 0) {
+      if (errno == EINTR || errno == EAGAIN) continue;
+      if (errno != EFAULT && errno != EHWPOISON) return {};
+      return tl::unexpected<Error>(Error{.message = "cannot read the bytes from " +
+                                                    std::to_string(at) + " to " +
+                                                    std::to_string(at + part.size()) +
+                                                    ": the file was cut short, or the disk fails",
+                                         .file = impl_->name,
+                                         .exit_code = static_cast<int>(EngineExit::input)});
+    }
+    on_progress(at + part.size());
+  }
+  return {};
 }
 
 const std::string& GgufFile::path() const { return impl_->name; }
