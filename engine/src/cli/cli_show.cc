@@ -42,31 +42,36 @@ std::string in_quotes(std::string_view piece) {
 }
 
 struct TokenizeOptions {
-  std::string model, file;
-  std::string text;
+  std::string model, text;
+  std::vector<std::string> files;
   bool has_text = false, ids = false, no_special = false, no_bos = false;
 };
 
 Result<> tokenize(const TokenizeOptions& options) {
   if (options.model.empty()) return fail(EngineExit::usage, "no model; give one with --model FILE");
-  if (options.has_text == !options.file.empty()) {
+  if (options.has_text == !options.files.empty()) {
     return fail(EngineExit::usage,
                 "give the text by --text T or by --file F (- is standard input)");
   }
   TRY_ASSIGN(const auto file, GgufFile::open(options.model));
   TRY_ASSIGN(const auto tokenizer, Tokenizer::from_gguf(file));
-  std::string text = options.text;
-  if (!options.has_text) {
-    TRY_ASSIGN(text, read_input(options.file));
+  const auto show = [&](std::string_view text) {
+    const auto ids =
+        tokenizer->encode(text, tokenizer->adds_bos() && !options.no_bos, !options.no_special);
+    if (options.ids) return print(nlohmann::json(ids).dump() + "\n");
+    std::string out;
+    for (const int32_t id : ids) {
+      out += std::to_string(id) + "\t" + in_quotes(tokenizer->piece(id, /*special=*/true)) + "\n";
+    }
+    return print(out);
+  };
+  if (options.has_text) return show(options.text);
+  for (const std::string& path : options.files) {
+    TRY_ASSIGN(const auto text, read_input(path));
+    if (options.files.size() > 1 && !options.ids) TRY(print("## " + printable(path, 400) + "\n"));
+    TRY(show(text));
   }
-  const auto ids =
-      tokenizer->encode(text, tokenizer->adds_bos() && !options.no_bos, !options.no_special);
-  if (options.ids) return print(nlohmann::json(ids).dump() + "\n");
-  std::string out;
-  for (const int32_t id : ids) {
-    out += std::to_string(id) + "\t" + in_quotes(tokenizer->piece(id, /*special=*/true)) + "\n";
-  }
-  return print(out);
+  return {};
 }
 
 }  // namespace
@@ -76,10 +81,12 @@ RunCommand register_tokenize(CLI::App& app) {
   app.add_option("-m,--model", options->model, "GGUF file; its weights are not needed")
       ->type_name("FILE");
   auto* const text = app.add_option("--text", options->text, "the text itself")->type_name("TEXT");
-  app.add_option("--file", options->file,
-                 "a file with the text, read byte for byte; - is standard input")
-      ->type_name("FILE");
-  app.add_flag("--ids", options->ids, "print the ids alone, as a JSON list");
+  app.add_option("--file", options->files,
+                 "a file with the text, read byte for byte; - is standard input; may be repeated")
+      ->type_name("FILE")
+      ->expected(1)
+      ->take_all();
+  app.add_flag("--ids", options->ids, "print the ids alone, a JSON list a text");
   app.add_flag("--no-special", options->no_special,
                "control tokens written in the text are plain text");
   app.add_flag("--no-bos", options->no_bos, "put no begin-of-text token in front");

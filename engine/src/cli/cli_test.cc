@@ -341,6 +341,18 @@ TEST_F(Cli, LooksAtModelsAndTexts) {
                  "--no-special", "--ids"}),
             0);
   EXPECT_GT(Json::parse(out_).size(), 1u);
+  put(folder_ / "a", "Hi");
+  put(folder_ / "b", "Hola");
+  const Words two = {"tokenize",    "--model", GRETA_TINY,   "--file",
+                     folder_ / "a", "--file",  folder_ / "b"};
+  ASSERT_EQ(run(two + Words{"--ids"}), 0) << err_;
+  std::istringstream lists(out_);
+  std::string one;
+  size_t texts = 0;
+  for (; std::getline(lists, one); ++texts) EXPECT_EQ(Json::parse(one)[0], 8176) << one;
+  EXPECT_EQ(texts, 2u);
+  ASSERT_EQ(run(two), 0) << err_;
+  EXPECT_NE(out_.find("## " + (folder_ / "b").string() + "\n8176\t"), std::string::npos) << out_;
   ASSERT_EQ(run({"tokenize", "--model", GRETA_TINY, "--text", "😀", "--no-bos"}), 0);
   EXPECT_NE(out_.find("\"\\x98\""), std::string::npos) << out_;
 }
