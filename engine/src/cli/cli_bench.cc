@@ -185,6 +185,10 @@ Result<> bench(const BenchOptions& options) {
 RunCommand register_bench(CLI::App& app) {
   const auto options = std::make_shared<BenchOptions>();
   add_model_options(app, options->model);
+  app.footer(
+      "Each sample starts from an empty cache; the decode steps follow the prefill. Examples\n"
+      "  greta-infer bench -m greta-tiny.gguf -t 2\n"
+      "  greta-infer bench -m 1b.gguf -p 512 -d 64 -r 3 --json");
   app.add_option("-p,--prompt-tokens", options->prompt_tokens, "tokens in the prefill")
       ->type_name("N")
       ->capture_default_str();

@@ -239,12 +239,15 @@ RunCommand register_run(CLI::App& app) {
       ->type_name("T")
       ->capture_default_str();
   app.add_option("--top-k", options->sampling.top_k, "draw from the K most likely; 0: from all")
-      ->type_name("K");
+      ->type_name("K")
+      ->capture_default_str();
   app.add_option("--top-p", options->sampling.top_p,
                  "draw from the fewest most likely tokens that have probability P together")
-      ->type_name("P");
+      ->type_name("P")
+      ->capture_default_str();
   app.add_option("--seed", options->sampling.seed, "of the draws: the same seed, the same text")
-      ->type_name("N");
+      ->type_name("N")
+      ->capture_default_str();
   app.add_flag("--no-stop-at-eos", options->no_stop_at_eos, "go on after an end token");
   app.add_flag("--dump-logits", options->dump_logits,
                "write the logits of each request as fp32 into --out");

@@ -107,6 +107,12 @@ RunCommand register_inspect(CLI::App& app) {
   const auto options = std::make_shared<Options>();
   app.add_option("MODEL", options->model, "GGUF file")->type_name("FILE");
   app.add_flag("--json", options->json, "as JSON");
+  app.footer(
+      "Whether greta-infer can run the file and why not, its metadata, and each tensor with its "
+      "type,\n"
+      "shape and bytes. Also of models that it cannot run. Examples\n"
+      "  greta-infer inspect greta-tiny.gguf\n"
+      "  greta-infer inspect model.gguf --json | jq .metadata");
   return [options] {
     const auto inspect = [&]() -> Result<> {
       if (options->model.empty())
@@ -121,6 +127,12 @@ RunCommand register_inspect(CLI::App& app) {
 RunCommand register_describe(CLI::App& app) {
   const auto json = std::make_shared<bool>(false);
   app.add_flag("--json", *json, "as JSON, the form that the engine contract asks for");
+  app.footer(
+      "Flags are environment variables of `run`; a record kind is a file that it writes into "
+      "--out.\n"
+      "Examples\n"
+      "  greta-infer describe | less\n"
+      "  greta-infer describe --json | jq '.flags[].name'");
   return [json] { return finish(print(*json ? describe_json() : describe_text())); };
 }
 

@@ -296,10 +296,12 @@ TEST_F(Cli, SlipsInPromptsAreWarnedOf) {
 TEST_F(Cli, SignalsStopBetweenTokens) {
   for (const auto& [signal, exit_code] : {std::pair{SIGTERM, 143}, std::pair{SIGINT, 130}}) {
     const fs::path out = folder_ / ("out" + std::to_string(signal));
+    fs::remove(folder_ / "stdout");
     const pid_t child = start({"run", "--model", GRETA_TINY, "--prompt", "Hi", "-n", "1000",
                                "--no-stop-at-eos", "--backend", "ref", "--out", out});
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-    while (content(out / "readout.jsonl").empty() && std::chrono::steady_clock::now() < deadline) {
+    // Text comes while the run goes on.
+    while (content(stdout_).empty() && std::chrono::steady_clock::now() < deadline) {
       std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
     kill(child, signal);
@@ -460,6 +462,9 @@ TEST_F(Cli, HelpIsThere) {
        {"run", "bench", "perplexity", "tokenize", "inspect", "describe", "synth"}) {
     EXPECT_NE(out_.find(command), std::string::npos);
     EXPECT_EQ(run({command, "--help"}), 0);
+    EXPECT_NE(out_.find("Example"), std::string::npos) << command;
+    EXPECT_NE(out_.find("\n  greta-infer " + std::string(command) + " "), std::string::npos)
+        << command << " shows no example of itself";
     EXPECT_EQ(run({"--help"}), 0);
   }
   EXPECT_EQ(run({"--version"}), 0);
