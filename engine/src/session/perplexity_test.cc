@@ -178,6 +178,7 @@ TEST(ScoreWindows, ALogitThatIsNotFiniteIsNamed) {
     }
     const KvCache* kv_cache() const override { return nullptr; }
     std::vector<KernelLaunches> launches() const override { return {}; }
+    void read_weight(WeightMatrix, int64_t, int64_t, std::span<float>) const override {}
     std::string isa() const override { return ""; }
   } backend;
   backend.vocab = 10;
