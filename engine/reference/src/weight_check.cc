@@ -2,6 +2,7 @@
 
 #include <xxhash.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <mutex>
@@ -54,6 +55,33 @@ void join(const WeightCheck& part, WeightCheck& whole) {
   whole.worst_ref = part.worst_ref;
 }
 
+constexpr size_t kSharing = 32;  // elements of x that share a step
+
+std::vector<double> steps_of(std::span<const float> x) {
+  std::vector<double> steps;
+  for (size_t first = 0; first < x.size(); first += kSharing) {
+    float largest = 0;
+    for (const float value : x.subspan(first, std::min(kSharing, x.size() - first))) {
+      largest = std::max(largest, std::abs(value));
+    }
+    steps.push_back(largest / 127.0);
+  }
+  return steps;
+}
+
+// What rounding x to multiples of its steps may change of w·x; none: it is not rounded.
+double rounding(std::span<const double> w, std::span<const double> steps) {
+  double largest = 0, variance = 0;
+  for (size_t block = 0; block < steps.size(); ++block) {
+    for (const double weight :
+         w.subspan(block * kSharing, std::min(kSharing, w.size() - block * kSharing))) {
+      largest += std::abs(weight) * steps[block] / 2;
+      variance += weight * weight * steps[block] * steps[block] / 12;
+    }
+  }
+  return std::min(largest, 8 * std::sqrt(variance));
+}
+
 }  // namespace
 
 std::string layout_of(const Tensor& tensor, int64_t row, std::span<const float> got) {
@@ -101,10 +129,12 @@ WeightCheck check_weight(const Tensor& tensor, const ReadRow& read, int64_t thre
 }
 
 std::vector<Product> multiply(const Tensor& tensor, const std::vector<std::span<const float>>& x,
-                              int64_t threads) {
+                              bool eight_bits, int64_t threads) {
   const auto rows = static_cast<size_t>(tensor.rows());
   const auto columns = static_cast<size_t>(tensor.columns());
   const double error = sum_error(tensor.columns() + 4);
+  std::vector<std::vector<double>> steps;
+  for (const auto row : x) steps.push_back(eight_bits ? steps_of(row) : std::vector<double>());
   std::vector<Product> products(x.size(), {std::vector<double>(rows), std::vector<double>(rows)});
   share(threads, tensor.rows(), [&](int64_t first, int64_t last) {
     std::vector<double> w(columns);
@@ -118,7 +148,7 @@ std::vector<Product> multiply(const Tensor& tensor, const std::vector<std::span<
           magnitude += std::abs(product);
         }
         products[t].out[o] = sum;
-        products[t].bound[o] = error * magnitude + kSmallest;
+        products[t].bound[o] = error * magnitude + kSmallest + rounding(w, steps[t]);
       }
     }
   });

@@ -30,11 +30,14 @@ std::string layout_of(const engine::Tensor& tensor, int64_t row, std::span<const
 
 // W·x in fp64 for several x (each `columns` fp32 numbers), and how far fp32 sums in any order may
 // be from it: g(columns + 4)·Σ|w x| (attention.h; 4: the product, and a scale that multiplies a
-// block's sum instead of its elements), element by element.
+// block's sum instead of its elements), element by element. Where each 32 of x are rounded to eight
+// bits first, at a step of s = max|x|/127, more comes on top: Σ|w| s/2 at most, and as the errors
+// are spread evenly over half a step to either side, no more than 8·√(Σ w² s²/12) (as in g).
 struct Product {
   std::vector<double> out, bound;  // rows of the matrix
 };
 std::vector<Product> multiply(const engine::Tensor& tensor,
-                              const std::vector<std::span<const float>>& x, int64_t threads);
+                              const std::vector<std::span<const float>>& x, bool eight_bits,
+                              int64_t threads);
 
 }  // namespace greta::reference

@@ -153,10 +153,11 @@ class WeightTraceProbe final : public Probe {
   }
 
   // What the selected rows of the input give with this matrix.
-  std::vector<Product> products(const Tensor& tensor) const {
+  std::vector<Product> products(const Tensor& tensor, WeightMatrix matrix, int64_t layer) const {
     std::vector<std::span<const float>> inputs;
     for (const int64_t row : rows_) inputs.push_back(input(row));
-    return reference::multiply(tensor, inputs, parts_.options.threads);
+    return reference::multiply(tensor, inputs, parts_.backend.rounds_activations(matrix, layer),
+                               parts_.options.threads);
   }
 
   // write(record) for each selected row, filled with the weight and with its product.
@@ -165,7 +166,7 @@ class WeightTraceProbe final : public Probe {
                           std::span<const float> out, const Finish& finish) {
     TRY_ASSIGN(const Tensor* tensor, tensor_of(named, layer));
     const WeightCheck& check = check_of(*tensor, named.matrix, layer);
-    const std::vector<Product> wanted = products(*tensor);
+    const std::vector<Product> wanted = products(*tensor, named.matrix, layer);
     for (size_t i = 0; i < rows_.size(); ++i) {
       const auto got = reference::row_of(out, rows_[i], tensor->rows());
       Record record;
@@ -242,7 +243,8 @@ class WeightTraceProbe final : public Probe {
   Result<> probe_lm_head(const Pass& pass, std::span<const float> logits) {
     TRY_ASSIGN(const Tensor* tensor, lm_head());
     const auto norm = input(pass.rows - 1);
-    const Product wanted = reference::multiply(*tensor, {norm}, parts_.options.threads)[0];
+    const bool rounds = parts_.backend.rounds_activations(WeightMatrix::output, -1);
+    const Product wanted = reference::multiply(*tensor, {norm}, rounds, parts_.options.threads)[0];
     const int64_t engine = top1(logits), fp64 = top1(std::span<const double>(wanted.out));
     record::LmheadCpuProbe record;
     reference::fill_place(pass, pass.rows - 1, record);

@@ -58,8 +58,10 @@ class Backend {
   virtual void read_weight(WeightMatrix matrix, int64_t layer, int64_t row,
                            std::span<float> out) const = 0;
   virtual std::string isa() const = 0;  // "avx512", "fp64"
-  // Are activations rounded to eight bits before they are multiplied with weights?
-  virtual bool eight_bit_activations() const { return false; }
+  // Are activations rounded to eight bits (32 share the scale max/127) where they meet this matrix?
+  virtual bool rounds_activations(WeightMatrix matrix, int64_t layer) const {
+    return (void)matrix, (void)layer, false;
+  }
   // Probes are called in the order in which they were attached.
   void attach(Probe* probe) { probes_.push_back(probe); }
   void detach_all() { probes_.clear(); }

@@ -82,9 +82,8 @@ class CpuBackend final : public Backend {
   void reset() override { kv_.reset(); }
   const KvCache* kv_cache() const override { return &kv_.cache(); }
   std::string isa() const override { return kernels::isa(); }
-  bool eight_bit_activations() const override {
-    const LayerWeights& first = weights_.layers.front();
-    return fast_ && (rounds_activations(first.wq) || rounds_activations(first.down));
+  bool rounds_activations(WeightMatrix matrix, int64_t layer) const override {
+    return takes_eight_bits(weights_.matrix(matrix, layer));
   }
 
   std::vector<KernelLaunches> launches() const override {
@@ -185,15 +184,15 @@ class CpuBackend final : public Backend {
 
   // Weights times activations, in fast numerics with eight-bit activations where it can be.
   Result<> product(const kernels::MatmulArgs& args) {
-    if (fast_ && rounds_activations(args.weight)) {
+    if (takes_eight_bits(args.weight)) {
       TRY_KERNEL(matmul_int8, context_, args);
     } else {
       TRY_KERNEL(matmul, context_, args);
     }
     return {};
   }
-  static bool rounds_activations(const kernels::WeightView& weight) {
-    return kernels::has_matmul_int8(weight.type(), weight.columns());
+  bool takes_eight_bits(const kernels::WeightView& weight) const {
+    return fast_ && kernels::has_matmul_int8(weight.type(), weight.columns());
   }
 
   void show(const Pass& pass, Point point, int64_t layer, Rows<const float> data) {
