@@ -132,6 +132,7 @@ Result<> bench(const BenchOptions& options) {
                                        std::to_string(backend_opts.max_seq) +
                                        " positions of the model");
   }
+  TRY(read_weights(model.file, options.model));
   TRY_ASSIGN(const auto backend,
              make_backend(name, model.file, model.config, backend_opts, flags, faults));
   TRY_ASSIGN(const auto output, Output::open(options.traces));

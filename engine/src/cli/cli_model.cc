@@ -75,13 +75,16 @@ Result<LoadedModel> load_model(const ModelOptions& options) {
   TRY_ASSIGN(auto file, GgufFile::open(options.model));
   TRY_ASSIGN(const auto config, read_model_config(file));
   TRY_ASSIGN(auto tokenizer, Tokenizer::from_gguf(file));
+  return LoadedModel{std::move(file), config, std::move(tokenizer)};
+}
+
+Result<> read_weights(const GgufFile& file, const ModelOptions& options) {
   Progress progress(options.progress);
   constexpr double kGigabyte = 1e9;
-  TRY(file.read_ahead([&](uint64_t done) {
+  return file.read_ahead([&](uint64_t done) {
     progress.show("reading the model", static_cast<double>(done) / kGigabyte,
                   static_cast<double>(file.bytes()) / kGigabyte, "GB");
-  }));
-  return LoadedModel{std::move(file), config, std::move(tokenizer)};
+  });
 }
 
 Result<int64_t> sequence_capacity(const ModelConfig& config, const Flags& flags, int64_t needed) {

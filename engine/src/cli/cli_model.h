@@ -27,13 +27,17 @@ void add_model_options(CLI::App& app, ModelOptions& options);
 // The options of a backend, all but max_seq. Errors of EngineExit::usage name the nearest value.
 Result<BackendOptions> backend_options(const ModelOptions& options);
 
-// The model file, read into memory, with the progress that the options ask for.
+// The model without the numbers to run it: enough to turn prompts into tokens.
 struct LoadedModel {
   GgufFile file;
   ModelConfig config;
   std::unique_ptr<Tokenizer> tokenizer;
 };
 Result<LoadedModel> load_model(const ModelOptions& options);
+
+// Reads the file into memory, with the progress that the options ask for: to be called when nothing
+// but the forward pass is left to do.
+Result<> read_weights(const GgufFile& file, const ModelOptions& options);
 
 // Positions to keep room for: what the longest request needs, in steps of 1024 so that the layout
 // of the cache does not follow the prompt's length, and at most what GRETA_MAX_SEQ_LEN, else the

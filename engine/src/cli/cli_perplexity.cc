@@ -121,6 +121,7 @@ class PerplexityRun {
                                          " is more than GRETA_MAX_SEQ_LEN=" +
                                          std::to_string(backend_options_.max_seq));
     }
+    TRY(read_weights(model_.file, options_.model));
     TRY_ASSIGN(backend_,
                make_backend(name_, model_.file, model_.config, backend_options_, flags_, faults));
     interrupt_ = make_interrupt_probe();

@@ -120,6 +120,7 @@ class Run {
           std::max(needed, static_cast<int64_t>(request.prompt_tokens.size()) + request.max_tokens);
     }
     TRY_ASSIGN(backend_options_.max_seq, sequence_capacity(model_->config, flags_, needed));
+    TRY(read_weights(model_->file, options_.model));
     TRY_ASSIGN(backend_, make_backend(effective_.backend, model_->file, model_->config,
                                       backend_options_, flags_, faults));
     effective_.isa = backend_->isa();
