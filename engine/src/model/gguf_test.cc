@@ -233,5 +233,26 @@ TEST(Gguf, OpenNamesWhatIsNoModelFile) {
   EXPECT_EQ(message(folder / "good.gguf"), "opened");
 }
 
+// The pages of a file that was cut short after it was mapped cannot be read: an error, where an
+// access would end the process.
+TEST(Gguf, ReadingAheadTellsOfAFileThatWasCutShort) {
+  const auto path = std::filesystem::path(::testing::TempDir()) / "gguf_read_ahead.gguf";
+  std::ofstream(path, std::ios::binary)
+      << GgufBuilder().zeros("a", {100000}).zeros("b", {100000}).build();
+  const auto gguf = GgufFile::open(path);
+  ASSERT_TRUE(gguf) << gguf.error().str();
+  uint64_t read = 0;
+  const auto whole = gguf->read_ahead([&](uint64_t done) { read = done; });
+  ASSERT_TRUE(whole) << whole.error().str();
+  if (read == 0) GTEST_SKIP() << "this kernel cannot read ahead on request (Linux 5.14 can)";
+  EXPECT_EQ(read, gguf->bytes());
+  std::filesystem::resize_file(path, 4096);
+  const auto cut = gguf->read_ahead([](uint64_t) {});
+  ASSERT_FALSE(cut);
+  EXPECT_NE(cut.error().str().find("gguf_read_ahead.gguf: cannot read the bytes from 0 to "),
+            std::string::npos)
+      << cut.error().str();
+}
+
 }  // namespace
 }  // namespace greta::engine
