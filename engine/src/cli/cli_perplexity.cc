@@ -175,11 +175,17 @@ class PerplexityRun {
     return out.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
   }
 
+  // Null: the file does not say of which model it is.
+  static Json same_model(const Plan& plan) {
+    const uint64_t base = plan.base->header().model_hash;
+    return base == 0 ? Json() : Json(base == plan.header.model_hash);
+  }
+
   Json against_json(const Plan& plan) const {
     const auto s = divergence_.summary();
     const double base = std::exp(s.base_nll.mean());
     return {{"file", plan.base->path()},
-            {"same_model", plan.base->header().model_hash == plan.header.model_hash},
+            {"same_model", same_model(plan)},
             {"perplexity", base},
             {"perplexity_delta", std::exp(nll_.mean()) - base},
             {"nll_delta", s.nll_delta.mean()},
@@ -209,20 +215,22 @@ class PerplexityRun {
     std::string out = line;
     if (!plan.base) return out;
     const auto s = divergence_.summary();
-    const bool same = plan.base->header().model_hash == plan.header.model_hash;
+    const Json same = same_model(plan);
     std::snprintf(line, sizeof line,
-                  "of the %s model file, with perplexity %.6g\n"
+                  "of %s model file, with perplexity %.6g\n"
                   "Δperplexity %+.3g, ΔNLL %+.3g ± %.2g\n"
                   "KL divergence, nats: mean %.3g ± %.2g, median %.3g, 99th percentile %.3g, "
                   "largest %.3g\n"
                   "the same most likely token at %.4g %% of the positions\n"
                   "|Δlogit|: mean %.3g, largest %.3g; over the logits' standard deviation: rms "
                   "%.3g, largest %.3g\n",
-                  same ? "same" : "other", std::exp(s.base_nll.mean()),
-                  perplexity - std::exp(s.base_nll.mean()), s.nll_delta.mean(),
-                  s.nll_delta.standard_error(), s.kl.mean(), s.kl.standard_error(), s.kl_median,
-                  s.kl_p99, s.kl_max, 100 * s.top1_agreement, s.delta_mean, s.delta_max,
-                  s.delta_rms_over_std, s.delta_max_over_std);
+                  same.is_null()     ? "an unknown"
+                  : same.get<bool>() ? "the same"
+                                     : "another",
+                  std::exp(s.base_nll.mean()), perplexity - std::exp(s.base_nll.mean()),
+                  s.nll_delta.mean(), s.nll_delta.standard_error(), s.kl.mean(),
+                  s.kl.standard_error(), s.kl_median, s.kl_p99, s.kl_max, 100 * s.top1_agreement,
+                  s.delta_mean, s.delta_max, s.delta_rms_over_std, s.delta_max_over_std);
     return out + "against " + plan.base->path() + ", " + line;
   }
 
