@@ -90,6 +90,7 @@ class PerplexityRun {
     }
     if (options_.file.empty() && options_.tokens_file.empty()) {
       here.tokens = plan.base->header().tokens;
+      if (!options_.no_bos) here.layout.bos = plan.base->header().layout.bos;
     } else {
       TRY_ASSIGN(here.tokens, read_tokens());
     }

@@ -410,6 +410,18 @@ TEST_F(Cli, PerplexityAgainstLogitsThatWereKept) {
   EXPECT_EQ(same["delta_logit_max"], 0);
   EXPECT_EQ(same["top1_agreement"], 1);
 
+  // So it has whether a begin-of-text token was put in.
+  const fs::path plain = folder_ / "plain.logits";
+  ASSERT_EQ(
+      run(base + small + Words{"--file", folder_ / "text", "--no-bos", "--save-logits", plain}), 0)
+      << err_;
+  ASSERT_EQ(run(base + Words{"--against", plain}), 0) << err_;
+  EXPECT_EQ(Json::parse(out_)["against"]["delta_logit_max"], 0);
+  EXPECT_EQ(run(base + Words{"--against", kept, "--no-bos"}), 3);
+  EXPECT_NE(err_.find("the begin-of-text token is 8176 in this file and -1 here"),
+            std::string::npos)
+      << err_;
+
   // A run with a fault is told apart.
   ASSERT_EQ(run(base + Words{"--against", kept}, {"GRETA_INJECT=rope_half_split"}), 0) << err_;
   EXPECT_GT(Json::parse(out_)["against"]["kl_mean"].get<double>(), 1e-3);
