@@ -12,8 +12,8 @@ constexpr int64_t kTileTokens = 8;  // that a prefill computes together
 // 32 columns of a tile of tokens, and of sixteen rows of weights.
 constexpr int64_t kTileBlockBytes = 384, kPanelBlockBytes = 640;
 
-// A token as a decode reads it: bytes, offsets and scales, with room to read beyond the end.
-constexpr int64_t token_bytes(int64_t columns) { return (columns * 9 / 4 + 127) / 64 * 64; }
+// A token as a decode reads it: bytes, offsets and scales of whole 256 columns.
+constexpr int64_t token_bytes(int64_t columns) { return (columns + 255) / 256 * 576; }
 
 struct Int8Code {
   // Tokens (or tiles of them) [begin, end) of args.x to `to`; rows [begin, end) of args.weight
