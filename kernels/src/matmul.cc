@@ -77,13 +77,13 @@ struct Several {
   Blocks block[kRows];
 };
 
-// kRows outputs of one token straight from the stored weights. While a block is used, the block at
-// its place kRows rows on is fetched: the hardware's own prefetch ends with each page.
+// kRows outputs of one token straight from the stored weights. Meanwhile the kRows rows after them
+// are fetched, in the order of memory: the rows in use lie interleaved, which the hardware's own
+// prefetch makes little of.
 template <class Blocks, int kRows>
 HWY_INLINE void direct(const MatmulArgs& args, int64_t row, int64_t token) {
   constexpr int64_t kColumns = Blocks::kColumns, kBytes = row_bytes(Blocks::kType, kColumns);
   const int64_t columns = args.weight.columns(), full = columns / kColumns * kColumns;
-  const int64_t ahead = kRows * row_bytes(Blocks::kType, columns);
   const float* x = args.x.row(token);
   const std::byte* rows[kRows];
   Lanes sum[kRows];
@@ -91,10 +91,10 @@ HWY_INLINE void direct(const MatmulArgs& args, int64_t row, int64_t token) {
     rows[r] = args.weight.row(row + r);
     sum[r] = zero();
   }
+  const std::byte* next = rows[0] + kRows * row_bytes(Blocks::kType, columns);
   for (int64_t c = 0; c < full; c += kColumns) {
-    for (int r = 0; r < kRows; ++r) {
-      for (int64_t b = 0; b < kBytes; b += 64) __builtin_prefetch(rows[r] + ahead + b, 0, 2);
-    }
+    for (int64_t b = 0; b < kRows * kBytes; b += 64) __builtin_prefetch(next + b);
+    next += kRows * kBytes;
     const Several<Blocks, kRows> blocks(rows);
     for (int s = 0; s < Blocks::kSteps; ++s) {
       constexpr int kChunks = kColumns / 16 / Blocks::kSteps;
