@@ -19,7 +19,7 @@ using kernels::Rows;
 using kernels::Status;
 
 // A long prefill goes through the model this many rows at a time, so that intermediates stay small.
-// Probes are shown whole tensors: for them, only the feed-forward ones, the widest, are cut.
+// Where probes want whole tensors, only the feed-forward ones, the widest, are cut.
 constexpr int64_t kRowsAtATime = 256;
 
 // 64-byte aligned floats that grow and never shrink: a decode loop allocates nothing.
@@ -111,16 +111,19 @@ class CpuBackend final : public Backend {
     pass.last_token = tokens.empty() ? -1 : tokens.back();
     pass.tokens = tokens;
     TRY(check(pass, tokens, logit_rows, logits));
-    watched_ = pass.traced && !probes_.empty();
-    if (watched_) {
+    const bool watched = pass.traced && !probes_.empty();
+    if (watched) {
       for (Probe* probe : probes_) probe->begin_pass(pass);
     }
-    const int64_t step = watched_ || faults_.any() ? pass.rows : kRowsAtATime;
+    shown_ = pass;
+    const bool whole = faults_.any() || (watched && !last_rows_do());
+    const int64_t step = whole ? pass.rows : kRowsAtATime;
     for (int64_t first = 0; first < pass.rows; first += step) {
       Pass part = pass;
       part.pos0 += first;
       part.rows = std::min(step, pass.rows - first);
       const int64_t end = first + part.rows;
+      watched_ = watched && end == pass.rows;
       const int64_t wanted = std::clamp<int64_t>(end - (pass.rows - logit_rows), 0, part.rows);
       const auto some = static_cast<size_t>(wanted * config_.vocab);
       TRY(forward_rows(part,
@@ -128,18 +131,22 @@ class CpuBackend final : public Backend {
                        wanted, logits.first(some)));
       logits = logits.subspan(some);
     }
-    if (watched_) {
+    if (watched) {
       for (Probe* probe : probes_) TRY(probe->end_pass(pass));
     }
     return {};
   }
 
  private:
+  bool last_rows_do() const {
+    return std::ranges::all_of(probes_, [](const Probe* probe) { return probe->last_row_only(); });
+  }
+
   Result<> forward_rows(const Pass& pass, std::span<const int32_t> tokens, int64_t logit_rows,
                         std::span<float> logits) {
     const Rows<float> x = x_.rows(pass.rows, config_.dim);
     TRY_KERNEL(embedding, context_, {.table = weights_.embedding, .tokens = tokens, .out = x});
-    show(pass, Point::embed_out, -1, x);
+    show(Point::embed_out, -1, x);
     for (int64_t layer = 0; layer < config_.layers; ++layer) {
       TRY(attention_block(pass, layer, x));
       TRY(ffn_block(pass, layer, x));
@@ -195,10 +202,10 @@ class CpuBackend final : public Backend {
     return fast_ && kernels::has_matmul_int8(weight.type(), weight.columns());
   }
 
-  void show(const Pass& pass, Point point, int64_t layer, Rows<const float> data) {
+  void show(Point point, int64_t layer, Rows<const float> data) {
     if (!watched_) return;
     for (Probe* probe : probes_) {
-      probe->tensor(pass, point, layer, data.data(), data.rows(), data.columns());
+      probe->tensor(shown_, point, layer, data.data(), data.rows(), data.columns());
     }
   }
   void before_update(const Pass& pass, int64_t layer) {
@@ -247,28 +254,28 @@ class CpuBackend final : public Backend {
     const Rows<float> v = v_.rows(rows, config_.kv_dim());
     const Rows<float> attn = attn_.rows(rows, config_.q_dim());
     const Rows<float> out = out_.rows(rows, config_.dim);
-    show(pass, Point::x_in, layer, x);
+    show(Point::x_in, layer, x);
     TRY_KERNEL(rms_norm, context_,
                {.x = x, .weight = w.attn_norm, .out = norm, .eps = config_.rms_eps});
-    show(pass, Point::attn_norm, layer, norm);
+    show(Point::attn_norm, layer, norm);
     TRY(product({.weight = w.wq, .x = norm, .out = q}));
     TRY(product({.weight = w.wk, .x = norm, .out = k}));
     TRY(product({.weight = w.wv, .x = norm, .out = v}));
-    show(pass, Point::q_pre, layer, q);
-    show(pass, Point::k_pre, layer, k);
-    show(pass, Point::v_pre, layer, v);
+    show(Point::q_pre, layer, q);
+    show(Point::k_pre, layer, k);
+    show(Point::v_pre, layer, v);
     const kernels::AttentionShown shown = shown_by(pass, layer);
     if (pass.decode) {
       TRY(attend_decode(pass, layer, q, k, v, attn, shown));
     } else {
       TRY(attend_prefill(pass, layer, q, k, v, attn, shown));
     }
-    show(pass, Point::attn_out, layer, attn);
+    show(Point::attn_out, layer, attn);
     show_weights(pass, layer, shown);
     TRY(product({.weight = w.wo, .x = attn, .out = out}));
-    show(pass, Point::wo_out, layer, out);
+    show(Point::wo_out, layer, out);
     TRY_KERNEL(add, context_, {.a = x, .b = out, .sum = x});
-    show(pass, Point::x_after_attn, layer, x);
+    show(Point::x_after_attn, layer, x);
     return {};
   }
 
@@ -288,9 +295,9 @@ class CpuBackend final : public Backend {
       return kernel_error("decode KV update", status);
     }
     after_update(pass, layer);
-    show(pass, Point::q, layer, {step.q.data(), 1, q.columns()});
-    show(pass, Point::k, layer, k);
-    show(pass, Point::v, layer, v);
+    show(Point::q, layer, {step.q.data(), 1, q.columns()});
+    show(Point::k, layer, k);
+    show(Point::v, layer, v);
     Probe::DecodeLaunch launch;
     if (const Status status = paths_.attend(context_, kv_.cache(), step, launch);
         status != Status::ok) {
@@ -321,9 +328,9 @@ class CpuBackend final : public Backend {
                  {.k = k, .v = v, .k_cache = k_cache, .v_cache = v_cache, .pos0 = pass.pos0});
     }
     after_update(pass, layer);
-    show(pass, Point::q, layer, q);
-    show(pass, Point::k, layer, k);
-    show(pass, Point::v, layer, v);
+    show(Point::q, layer, q);
+    show(Point::k, layer, k);
+    show(Point::v, layer, v);
     if (faulty) {
       Probe::DecodeLaunch launch;
       return each_row(pass, layer, q, k, v, attn, [&](TokenStep& step) {
@@ -377,7 +384,7 @@ class CpuBackend final : public Backend {
     const Rows<float> out = out_.rows(pass.rows, config_.dim);
     TRY_KERNEL(rms_norm, context_,
                {.x = x, .weight = w.ffn_norm, .out = norm, .eps = config_.rms_eps});
-    show(pass, Point::ffn_norm, layer, norm);
+    show(Point::ffn_norm, layer, norm);
     for (int64_t first = 0; first < pass.rows; first += kRowsAtATime) {
       const int64_t rows = std::min(kRowsAtATime, pass.rows - first);
       const Rows<float> gate = gate_.rows(rows, config_.ffn);
@@ -388,9 +395,9 @@ class CpuBackend final : public Backend {
       TRY_KERNEL(swiglu, context_, {.gate = gate, .up = up, .out = gate});
       TRY(product({.weight = w.down, .x = gate, .out = out.sub_rows(first, rows)}));
     }
-    show(pass, Point::mlp_out, layer, out);
+    show(Point::mlp_out, layer, out);
     TRY_KERNEL(add, context_, {.a = x, .b = out, .sum = x});
-    show(pass, Point::x_out, layer, x);
+    show(Point::x_out, layer, x);
     return {};
   }
 
@@ -404,15 +411,16 @@ class CpuBackend final : public Backend {
     const Rows<float> norm = norm_.rows(in.rows(), config_.dim);
     TRY_KERNEL(rms_norm, context_,
                {.x = in, .weight = weights_.output_norm, .out = norm, .eps = config_.rms_eps});
-    show(pass, Point::final_norm, -1, norm);
+    show(Point::final_norm, -1, norm);
     if (logit_rows == 0) return {};
     const Rows<float> out(logits.data(), logit_rows, config_.vocab);
     TRY(product(
         {.weight = weights_.output, .x = norm.sub_rows(first - normed, logit_rows), .out = out}));
     if (watched_) {
-      for (Probe* probe : probes_) probe->readout_row(pass, first + logit_rows - 1);
+      const int64_t skipped = shown_.rows - pass.rows;  // rows of the pass before these
+      for (Probe* probe : probes_) probe->readout_row(shown_, skipped + first + logit_rows - 1);
     }
-    show(pass, Point::logits, -1, out);
+    show(Point::logits, -1, out);
     return {};
   }
 
@@ -424,7 +432,8 @@ class CpuBackend final : public Backend {
   KvStorage kv_;
   RotationTable rotations_;
   DecodePaths paths_;
-  bool watched_ = false;  // are probes to be shown this pass?
+  Pass shown_;            // the whole pass, as probes know it
+  bool watched_ = false;  // are probes to be shown these rows?
   Buffer x_, norm_, q_, k_, v_, attn_, out_, gate_, up_;
   Buffer scores_, weights_shown_;
   std::vector<int64_t> shown_rows_;  // of the layer that runs

@@ -2,7 +2,9 @@
 
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <set>
+#include <utility>
 
 #include "forward/backend.h"
 #include "kernels/kernels.h"
@@ -77,6 +79,41 @@ TEST(CpuBackend, QuantisedPrefillAndDecodeHaveTheSameBits) {
   if (kernels::has_matmul_int8(kernels::DType::q8_0, 256)) {
     EXPECT_NE(last[0], last[1]) << "fast computed what strict does";
   }
+}
+
+// Keeps the last row of every tensor.
+struct LastRows final : Probe {
+  bool only = false;
+  int64_t most_rows = 0, readout = -1;
+  std::map<std::pair<Point, int64_t>, std::vector<float>> rows;
+  bool last_row_only() const override { return only; }
+  void tensor(const Pass& pass, Point point, int64_t layer, const float* data, int64_t count,
+              int64_t columns) override {
+    EXPECT_EQ(pass.rows, 600);
+    most_rows = std::max(most_rows, count);
+    const float* last = data + (count - 1) * columns;
+    rows[{point, layer}] = {last, last + columns};
+  }
+  void readout_row(const Pass&, int64_t row) override { readout = row; }
+};
+
+TEST(CpuBackend, ProbesOfTheLastRowSeeWhatOthersDo) {
+  ModelConfig config = even_config();
+  config.context = 600;
+  const Model model(config);
+  const auto tokens = some_tokens(600, config.vocab);
+  LastRows whole, last;
+  last.only = true;
+  for (LastRows* probe : {&whole, &last}) {
+    const auto backend = cpu_backend(model, {.options = {.threads = 2, .max_seq = 600}});
+    backend->attach(probe);
+    by_prefill(*backend, config, tokens, 1);
+  }
+  EXPECT_EQ(whole.most_rows, 600);
+  EXPECT_LT(last.most_rows, 600);
+  EXPECT_EQ(whole.rows, last.rows);
+  EXPECT_EQ(whole.readout, 599);
+  EXPECT_EQ(last.readout, 599);
 }
 
 TEST(CpuBackend, PrefillInPiecesIsThePrefillInOne) {

@@ -56,6 +56,9 @@ class Probe {
   virtual void begin_request(std::string_view id) { (void)id; }
   virtual Result<> end_request() { return {}; }
   virtual void begin_pass(const Pass&) {}
+  // Does the probe look at the last row of a pass only? Where all attached probes do, a long
+  // prefill shows them the tensors of its last rows alone.
+  virtual bool last_row_only() const { return false; }
   // data: rows × columns fp32, row-major, contiguous. layer −1 outside the layers.
   virtual void tensor(const Pass&, Point, int64_t layer, const float* data, int64_t rows,
                       int64_t columns) {

@@ -41,6 +41,7 @@ class LandscapeProbe final : public Probe {
 
   void begin_request(std::string_view id) override { request_ = id; }
   void begin_pass(const Pass&) override { error_ = {}; }
+  bool last_row_only() const override { return true; }
 
   void tensor(const Pass& pass, Point point, int64_t, const float* data, int64_t rows,
               int64_t columns) override {

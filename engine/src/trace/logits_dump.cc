@@ -19,6 +19,7 @@ class LogitsDump final : public Probe {
     rows_ = vocab_ = 0;
   }
 
+  bool last_row_only() const override { return true; }
   void tensor(const Pass&, Point point, int64_t, const float* data, int64_t rows,
               int64_t columns) override {
     if (point != Point::logits || rows == 0) return;

@@ -42,6 +42,7 @@ class ReadoutProbe final : public Probe {
     row_ = pass.rows - 1;
   }
 
+  bool last_row_only() const override { return true; }
   void readout_row(const Pass&, int64_t row) override { row_ = row; }
 
   void tensor(const Pass& pass, Point point, int64_t layer, const float* data, int64_t rows,
@@ -51,14 +52,16 @@ class ReadoutProbe final : public Probe {
     };
     // The row is known with the logits, which come last: the tensors before are the backend's own
     // buffers and stay until the end of the pass.
-    if (point == Point::x_out && layer == config_.layers - 1) hidden_ = data;
-    if (point == Point::final_norm) norm_ = data;
+    const float* last = data + (rows - 1) * columns;
+    if (point == Point::x_out && layer == config_.layers - 1) hidden_ = last;
+    if (point == Point::final_norm) norm_ = last;
     if (point != Point::logits || !selection_.phase(pass)) return;
     have_logits_ = true;
     const auto width = static_cast<size_t>(config_.dim);
     fill_pass(pass);
-    fill_hidden({hidden_ + row_ * config_.dim, width});
-    fill_norm({norm_ + row_ * config_.dim, width});
+    const int64_t back = (row_ - (pass.rows - 1)) * config_.dim;
+    fill_hidden({hidden_ + back, width});
+    fill_norm({norm_ + back, width});
     fill_logits(row(rows - 1));
   }
 
@@ -124,7 +127,7 @@ class ReadoutProbe final : public Probe {
   Output& output_;
   std::string request_;
   record::Readout record_;
-  const float* hidden_ = nullptr;
+  const float* hidden_ = nullptr;  // of the last row
   const float* norm_ = nullptr;
   int64_t row_ = 0;
   bool have_logits_ = false;
