@@ -11,6 +11,7 @@ extern "C" void remember_signal(int signal) { caught_signal = signal; }
 
 class InterruptProbe : public Probe {
  public:
+  bool last_row_only() const override { return true; }
   Result<> end_pass(const Pass&) override {
     if (caught_signal == 0) return {};
     const int signal = caught_signal;
