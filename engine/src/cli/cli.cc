@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <new>
 #include <vector>
 
 #include "cli/build_info.h"
@@ -36,7 +37,7 @@ struct Command {
   RunCommand (*declare)(CLI::App& app);
 };
 constexpr Command kCommands[] = {
-    {"run", "Answer prompts, greedily, and write records of what was computed", register_run},
+    {"run", "Answer prompts, and write records of what was computed", register_run},
     {"bench", "Measure tokens per second of prefill and decode", register_bench},
     {"perplexity", "Measure how well a model predicts a text, and how far logits are from others",
      register_perplexity},
@@ -101,6 +102,19 @@ Result<> print(std::string_view text) {
   return {};
 }
 
+namespace {
+
+int guarded(const RunCommand& run) {
+  try {
+    return run();
+  } catch (const std::bad_alloc&) {
+    return report(
+        Error{.message = "out of memory", .exit_code = static_cast<int>(EngineExit::device)});
+  }
+}
+
+}  // namespace
+
 int cli_main(int argc, char** argv) {
   CLI::App app("greta-infer runs a llama model and records what its kernels computed.",
                "greta-infer");
@@ -126,7 +140,7 @@ int cli_main(int argc, char** argv) {
   }
   if (const auto clean = check_leftovers(app); !clean) return report(clean.error());
   for (const auto& [place, run] : commands) {
-    if (place->parsed()) return run();
+    if (place->parsed()) return guarded(run);
   }
   return report(Error{.message = "no command; see greta-infer --help",
                       .exit_code = static_cast<int>(EngineExit::usage)});

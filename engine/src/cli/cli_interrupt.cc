@@ -1,6 +1,9 @@
 #include "cli/cli_interrupt.h"
 
+#include <unistd.h>
+
 #include <csignal>
+#include <string_view>
 
 namespace greta::engine {
 namespace {
@@ -20,7 +23,21 @@ class InterruptProbe : public Probe {
   }
 };
 
+extern "C" void name_the_cut_file(int) {
+  constexpr std::string_view kMessage =
+      "greta-infer: the model file was cut short while it was in use\n";
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kMessage.data(), kMessage.size());
+  ::_exit(static_cast<int>(EngineExit::input));
+}
+
 }  // namespace
+
+void catch_cut_files() {
+  struct sigaction action {};
+  action.sa_handler = name_the_cut_file;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGBUS, &action, nullptr);
+}
 
 void catch_interrupts() {
   struct sigaction action {};

@@ -9,6 +9,9 @@
 namespace greta::engine {
 
 void catch_interrupts();
+// A model is mapped, not copied: when its file is cut short while it is in use, the process says so
+// and ends with EngineExit::input.
+void catch_cut_files();
 // Its end_pass() fails, with the exit code, once a signal came.
 std::unique_ptr<Probe> make_interrupt_probe();
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "cli/cli_interrupt.h"
 #include "contract/text.h"
 
 namespace greta::engine {
@@ -72,6 +73,7 @@ Result<BackendOptions> backend_options(const ModelOptions& options) {
 
 Result<LoadedModel> load_model(const ModelOptions& options) {
   if (options.model.empty()) return fail(EngineExit::usage, "no model; give one with --model FILE");
+  catch_cut_files();
   TRY_ASSIGN(auto file, GgufFile::open(options.model));
   TRY_ASSIGN(const auto config, read_model_config(file));
   TRY_ASSIGN(auto tokenizer, Tokenizer::from_gguf(file));

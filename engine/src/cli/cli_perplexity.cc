@@ -2,6 +2,8 @@
 // another's.
 #include <chrono>
 #include <cmath>
+#include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -11,6 +13,7 @@
 #include "cli/cli_interrupt.h"
 #include "cli/cli_model.h"
 #include "cli/cli_progress.h"
+#include "contract/text.h"
 #include "io/requests.h"
 #include "session/logits_file.h"
 #include "session/perplexity.h"
@@ -246,6 +249,20 @@ class PerplexityRun {
   Divergence divergence_;
 };
 
+// The file to save must not be one of those that are read.
+Result<> keep_inputs(const PerplexityOptions& options) {
+  if (options.save_logits.empty()) return {};
+  for (const std::string& input :
+       {options.model.model, options.file, options.tokens_file, options.against}) {
+    std::error_code ignored;
+    if (!input.empty() && std::filesystem::equivalent(input, options.save_logits, ignored)) {
+      return fail(EngineExit::usage, "--save-logits " + printable(options.save_logits) +
+                                         " would replace a file that is read");
+    }
+  }
+  return {};
+}
+
 Result<> perplexity(const PerplexityOptions& options) {
   const bool has_text = !options.file.empty(), has_tokens = !options.tokens_file.empty();
   if (has_text && has_tokens) {
@@ -258,7 +275,12 @@ Result<> perplexity(const PerplexityOptions& options) {
   if (options.windows < 0) {
     return fail(EngineExit::usage, "--windows " + std::to_string(options.windows) + " is below 0");
   }
+  TRY(keep_inputs(options));
   TRY_ASSIGN(const auto flags, Flags::from_process());
+  if (const auto& injected = flags.text("GRETA_INJECT"); !injected.empty()) {
+    std::fprintf(stderr, "greta-infer: GRETA_INJECT=%s is on: a fault of a prefill shows here\n",
+                 printable(injected).c_str());
+  }
   TRY_ASSIGN(const auto backend_opts, backend_options(options.model));
   TRY_ASSIGN(auto backend, resolve_backend(options.model.backend));
   TRY_ASSIGN(const auto model, load_model(options.model));

@@ -13,7 +13,6 @@ namespace {
 struct Options {
   SynthOptions synth;
   std::string out;
-  int64_t layers = 0, vocab = 0, context = 0;
   bool list = false;
 };
 
@@ -47,9 +46,6 @@ Result<> synth(Options& options) {
   if (options.list) return print(table());
   if (options.out.empty())
     return fail(EngineExit::usage, "no file to write; see greta-infer synth --help");
-  if (options.layers > 0) options.synth.layers = options.layers;
-  if (options.vocab > 0) options.synth.vocab = options.vocab;
-  if (options.context > 0) options.synth.context = options.context;
   return write_synthetic_model(options.synth, options.out, show_progress);
 }
 
@@ -64,9 +60,10 @@ RunCommand register_synth(CLI::App& app) {
       ->capture_default_str();
   app.add_option("--seed", options->synth.seed, "names the weights: same seed, same bytes")
       ->capture_default_str();
-  app.add_option("--layers", options->layers, "instead of the shape's")->type_name("N");
-  app.add_option("--vocab", options->vocab, "instead of the shape's, 512 or more")->type_name("N");
-  app.add_option("--context", options->context, "instead of the shape's")->type_name("N");
+  app.add_option("--layers", options->synth.layers, "instead of the shape's")->type_name("N");
+  app.add_option("--vocab", options->synth.vocab, "instead of the shape's, 512 or more")
+      ->type_name("N");
+  app.add_option("--context", options->synth.context, "instead of the shape's")->type_name("N");
   app.add_flag("--list", options->list, "show the shapes and types");
   app.footer(
       "The weights are random: what it says is noise, what it costs is real. Example:\n"

@@ -451,8 +451,14 @@ Result<std::unique_ptr<Backend>> make_cpu_backend(const GgufFile& file, const Mo
   TRY(faults.fits(config.layers, config.heads));
   TRY_ASSIGN(Weights weights, bind_weights(file, config));
   place_weight_faults(faults, weights);
-  return std::make_unique<CpuBackend>(std::move(weights), config, options, decode_arm(flags),
-                                      faults);
+  try {
+    return std::make_unique<CpuBackend>(std::move(weights), config, options, decode_arm(flags),
+                                        faults);
+  } catch (const std::bad_alloc&) {
+    return fail(EngineExit::device, "no memory for a KV cache of " +
+                                        std::to_string(options.max_seq) +
+                                        " positions; GRETA_MAX_SEQ_LEN limits them");
+  }
 }
 
 }  // namespace greta::engine

@@ -3,6 +3,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "model/new_file.h"
+
 namespace greta::engine {
 namespace {
 
@@ -74,9 +76,14 @@ Result<> GgufWriter::fail_to_write() const {
   return fail(EngineExit::input, "cannot write " + path_.string() + ": " + std::strerror(errno));
 }
 
+GgufWriter::~GgufWriter() {
+  std::error_code ignored;
+  if (file_) std::filesystem::remove(part(), ignored);
+}
+
 Result<> GgufWriter::begin(const std::filesystem::path& path) {
-  path_ = path;
-  file_.reset(std::fopen((path.string() + ".part").c_str(), "wb"));
+  TRY_ASSIGN(path_, place_of_new_file(path));
+  file_.reset(std::fopen(part().c_str(), "wb"));
   if (!file_) return fail_to_write();
   std::string head = "GGUF";
   put(head, uint32_t{3});
@@ -104,7 +111,7 @@ Result<> GgufWriter::finish() {
   if (std::fflush(file_.get()) != 0) return fail_to_write();
   file_.reset();
   std::error_code error;
-  std::filesystem::rename(path_.string() + ".part", path_, error);
+  std::filesystem::rename(part(), path_, error);
   if (error)
     return fail(EngineExit::input, "cannot make " + path_.string() + ": " + error.message());
   return {};

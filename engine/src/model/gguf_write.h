@@ -18,6 +18,11 @@ namespace greta::engine {
 
 class GgufWriter {
  public:
+  GgufWriter() = default;
+  GgufWriter(const GgufWriter&) = delete;
+  GgufWriter& operator=(const GgufWriter&) = delete;
+  ~GgufWriter();  // what was begun and not finished leaves nothing behind
+
   static constexpr int64_t kAlignment = 32;
 
   void integer(std::string_view key, uint32_t value);
@@ -45,6 +50,7 @@ class GgufWriter {
     void operator()(std::FILE* file) const { std::fclose(file); }
   };
   void key(std::string_view name, uint32_t type);
+  std::filesystem::path part() const { return path_.string() + ".part"; }
   Result<> fail_to_write() const;
 
   std::string metadata_, table_;

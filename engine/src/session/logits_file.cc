@@ -10,6 +10,8 @@
 #include <cstddef>
 #include <cstring>
 
+#include "model/new_file.h"
+
 namespace greta::engine {
 namespace {
 
@@ -128,7 +130,8 @@ Result<> LogitsWriter::put(const void* data, size_t bytes) {
 }
 
 Result<LogitsWriter> LogitsWriter::create(const std::filesystem::path& path, LogitsHeader header) {
-  LogitsWriter writer(path, std::move(header));
+  TRY_ASSIGN(const auto place, place_of_new_file(path));
+  LogitsWriter writer(place, std::move(header));
   writer.file_.reset(std::fopen(writer.part_.c_str(), "wb"));
   if (!writer.file_) return writer.cannot("create");
   const RawHeader raw = raw_header(writer.header_);

@@ -172,12 +172,16 @@ void write_metadata(const SynthShape& s, const NamedType& type, uint64_t seed, G
   write_vocabulary(s.vocab, file);
 }
 
-Result<> check(const SynthShape& s, const std::vector<Planned>& tensors) {
+Result<> check_sizes(const SynthShape& s) {
   if (s.layers < 1 || s.layers > 1000 || s.vocab < 512 || s.vocab > (1 << 24) || s.context < 1 ||
       s.context > (1 << 24)) {
     return fail(EngineExit::usage,
                 "layers must be 1 to 1000, vocab 512 to 2^24, context 1 to 2^24");
   }
+  return {};
+}
+
+Result<> check_blocks(const std::vector<Planned>& tensors) {
   for (const Planned& tensor : tensors) {
     const int64_t block = block_elements(tensor.type);
     if (tensor.columns % block != 0) {
@@ -214,8 +218,9 @@ Result<> write_synthetic_model(const SynthOptions& options, const std::filesyste
   s.layers = options.layers.value_or(s.layers);
   s.vocab = options.vocab.value_or(s.vocab);
   s.context = options.context.value_or(s.context);
+  TRY(check_sizes(s));
   const auto tensors = plan_tensors(s, *type);
-  TRY(check(s, tensors));
+  TRY(check_blocks(tensors));
   GgufWriter file;
   write_metadata(s, *type, options.seed, file);
   const auto factors = s.rope_scaling > 0 ? rope_factors(s) : std::vector<float>();

@@ -1,6 +1,7 @@
 #include "synth/synth.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmath>
@@ -70,6 +71,20 @@ TEST_F(Synth, EveryTypeLoadsAndIsSpreadAsItSays) {
   }
 }
 
+TEST_F(Synth, OnlyFilesAreReplaced) {
+  const auto refused = write_synthetic_model(small("F16"), folder_);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("a folder"), std::string::npos);
+  ASSERT_EQ(::mkfifo((folder_ / "pipe").c_str(), 0600), 0);
+  EXPECT_FALSE(write_synthetic_model(small("F16"), folder_ / "pipe"));
+  EXPECT_TRUE(fs::is_fifo(folder_ / "pipe"));
+  // A link stays one, and what it points to is written.
+  fs::create_symlink("model.gguf", folder_ / "link");
+  ASSERT_TRUE(write_synthetic_model(small("F16"), folder_ / "link"));
+  EXPECT_TRUE(fs::is_symlink(folder_ / "link"));
+  EXPECT_TRUE(GgufFile::open(folder_ / "model.gguf"));
+}
+
 TEST_F(Synth, TheSeedNamesTheBytes) {
   SynthOptions options = small("Q4_K_M");
   const std::string one = bytes(write(options, "a"));
@@ -109,6 +124,9 @@ TEST_F(Synth, WhatItCannotMakeIsSaid) {
   options.vocab = 300;
   EXPECT_FALSE(write_synthetic_model(options, folder_ / "x"));
   EXPECT_FALSE(write_synthetic_model(small("F16"), folder_ / "no/such/folder/x"));
+  options = small("F16");
+  options.layers = 99999999;  // refused before anything of that size is planned
+  EXPECT_FALSE(write_synthetic_model(options, folder_ / "x"));
   EXPECT_TRUE(fs::is_empty(folder_)) << "something half made was left";
 }
 
