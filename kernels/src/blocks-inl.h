@@ -208,13 +208,7 @@ class BlocksOfQ5 {
 // Scales and minima of the eight sub-blocks of a q4_k or q5_k block.
 struct SubBlocks {
   explicit HWY_INLINE SubBlocks(const std::byte* block) {
-    const auto a = load_unaligned<uint32_t>(block + 4);
-    const auto b = load_unaligned<uint32_t>(block + 8);
-    const auto c = load_unaligned<uint32_t>(block + 12);
-    // Four sub-blocks at a time, a byte each (scale_minimum() has the packing).
-    constexpr uint32_t kSix = 0x3f3f3f3f, kFour = 0x0f0f0f0f, kTop = 0x30303030;
-    const uint64_t scales = (a & kSix) | uint64_t{(c & kFour) | (a >> 2 & kTop)} << 32;
-    const uint64_t minima = (b & kSix) | uint64_t{(c >> 4 & kFour) | (b >> 2 & kTop)} << 32;
+    const auto [scales, minima] = scales_minima(block);
     alignas(16) uint8_t packed[16];
 #if HWY_TARGET == HWY_SCALAR
     std::memcpy(packed, &scales, 8);

@@ -97,14 +97,9 @@ struct Q5 {
   __m512 scales() const { return two_scales<22>(block); }
 };
 
-// Scales in lanes 0 … 7, minima in lanes 8 … 15 (scale_minimum() has the packing).
+// Scales in lanes 0 … 7, minima in lanes 8 … 15.
 inline __m512 sub_block_scales(const std::byte* block) {
-  const auto a = load_unaligned<uint32_t>(block + 4);
-  const auto b = load_unaligned<uint32_t>(block + 8);
-  const auto c = load_unaligned<uint32_t>(block + 12);
-  constexpr uint32_t kSix = 0x3f3f3f3f, kFour = 0x0f0f0f0f, kTop = 0x30303030;
-  const uint64_t scales = (a & kSix) | uint64_t{(c & kFour) | (a >> 2 & kTop)} << 32;
-  const uint64_t minima = (b & kSix) | uint64_t{(c >> 4 & kFour) | (b >> 2 & kTop)} << 32;
+  const auto [scales, minima] = scales_minima(block);
   const __m128i six_bits =
       _mm_set_epi64x(static_cast<int64_t>(minima), static_cast<int64_t>(scales));
   const __m512 d = _mm512_mask_blend_ps(0xff00, f16_lanes(block), f16_lanes(block + 2));

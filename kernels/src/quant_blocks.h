@@ -44,6 +44,20 @@ inline ScaleMinimum scale_minimum(const uint8_t* s, int64_t j) {
           static_cast<uint8_t>((s[j + 4] >> 4) | (s[j] >> 6) << 4)};
 }
 
+// sc and mn of all eight sub-blocks of a q4_k or q5_k block, a byte each, sub-block 0 lowest.
+struct ScalesMinima {
+  uint64_t scales, minima;
+};
+inline ScalesMinima scales_minima(const std::byte* block) {
+  const auto a = load_unaligned<uint32_t>(block + 4);
+  const auto b = load_unaligned<uint32_t>(block + 8);
+  const auto c = load_unaligned<uint32_t>(block + 12);
+  // Four sub-blocks at a time.
+  constexpr uint32_t kSix = 0x3f3f3f3f, kFour = 0x0f0f0f0f, kTop = 0x30303030;
+  return {(a & kSix) | uint64_t{(c & kFour) | (a >> 2 & kTop)} << 32,
+          (b & kSix) | uint64_t{(c >> 4 & kFour) | (b >> 2 & kTop)} << 32};
+}
+
 // Each: weights [c, c + 16) of a row, c a multiple of 16.
 
 inline Sixteen sixteen_q8_0(const std::byte* row, int64_t c) {

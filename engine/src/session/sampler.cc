@@ -25,7 +25,8 @@ Result<> check(const Sampling& s) {
     return fail(EngineExit::usage, "--top-k " + std::to_string(s.top_k) + " is below 0");
   }
   if (!(s.top_p > 0 && s.top_p <= 1)) {
-    return fail(EngineExit::usage, "--top-p " + std::to_string(s.top_p) + " is outside 0 to 1");
+    return fail(EngineExit::usage,
+                "--top-p " + std::to_string(s.top_p) + ": expected above 0 and at most 1");
   }
   if (s.temperature == 0 && (s.top_k != 0 || s.top_p != 1 || s.seed != 0)) {
     return fail(
