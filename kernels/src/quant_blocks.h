@@ -1,16 +1,16 @@
 #pragma once
-// The quantised blocks of GGUF files, sixteen weights at a time. Source: ggml-common.h (layouts)
-// and the dequantisation of the gguf Python package, whose fp32 operations and their order these
-// are.
+// The quantised blocks of GGUF files: their layouts, and sixteen weights of each at a time as plain
+// code (blocks-inl.h and int8_blocks_avx512.h have the fast readings). Source: ggml-common.h
+// (layouts) and the dequantisation of the gguf Python package, whose fp32 operations and their
+// order these are.
 //
-//   type  weights bytes  layout                                                  weight
-//   q8_0  32      34     f16 d; i8 q[32]                                         d · q
-//   q4_0  32      18     f16 d; u8 q[16]: low nibbles 0…15, high ones 16…31      d · (q − 8)
-//   q5_0  32      22     f16 d; u32 fifth bits; u8 q[16] as q4_0                 d · (q − 16)
-//   q4_k  256     144    f16 d, m; u8 s[12]; u8 q[128]                           (d·sc) · q −
-//   (m·mn) q5_k  256     176    f16 d, m; u8 s[12]; u8 fifth bits[32]; u8 q[128]        (d·sc) · q
-//   − (m·mn) q6_k  256     210    u8 low[128]; u8 high[64]; i8 sc[16]; f16 d              (d·sc) ·
-//   (q − 32)
+//   type  weights bytes  layout                                               weight
+//   q8_0  32      34     f16 d; i8 q[32]                                      d · q
+//   q4_0  32      18     f16 d; u8 q[16]: low nibbles 0…15, high ones 16…31   d · (q − 8)
+//   q5_0  32      22     f16 d; u32 fifth bits; u8 q[16] as q4_0              d · (q − 16)
+//   q4_k  256     144    f16 d, m; u8 s[12]; u8 q[128]                        (d·sc)·q − m·mn
+//   q5_k  256     176    f16 d, m; u8 s[12]; u8 fifth bits[32]; u8 q[128]     (d·sc)·q − m·mn
+//   q6_k  256     210    u8 low[128]; u8 high[64]; i8 sc[16]; f16 d           (d·sc)·(q − 32)
 //
 // q4_k and q5_k: sub-block j of 32 weights has the six-bit scale sc and minimum mn of s; the low
 // nibbles of q[32·(j/2) …] are sub-block j even, the high ones j odd. q6_k: sub-blocks of 16.

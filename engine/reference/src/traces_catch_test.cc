@@ -27,43 +27,16 @@
 #include "forward/backend.h"
 #include "random_model.h"
 #include "session/session.h"
+#include "test_session.h"
 #include "trace/probes.h"
 
 namespace greta::engine {
 namespace {
 
 using json = nlohmann::json;
-
-constexpr ModelConfig kConfig{.layers = 3,
-                              .dim = 32,
-                              .heads = 4,
-                              .kv_heads = 2,
-                              .head_dim = 8,
-                              .ffn = 64,
-                              .vocab = 50,
-                              .context = 64,
-                              .rms_eps = 1e-5f,
-                              .rope_base = 10000.0f,
-                              .tied_embeddings = false};
-
-struct Letters : Tokenizer {
-  std::vector<int32_t> encode(std::string_view, bool, bool) const override { return {}; }
-  std::string piece(int32_t, bool) const override { return "x"; }
-  int64_t size() const override { return kConfig.vocab; }
-  bool adds_bos() const override { return false; }
-  bool is_end(int32_t) const override { return false; }
-};
-
-struct Records : Output {
-  std::map<std::string, std::vector<json>> by_event;
-  bool wanted() const override { return true; }
-  Result<> write(std::string_view event, const std::string& line) override {
-    by_event[std::string(event)].push_back(json::parse(line));
-    return {};
-  }
-  Result<> rename(std::string_view, const std::string&) override { return {}; }
-  Result<> write_file(const std::string&, const std::string&) override { return {}; }
-};
+using testing::Letters;
+using testing::Records;
+constexpr const ModelConfig& kConfig = testing::kSmallModel;
 
 using Complaints = std::set<std::string>;
 
