@@ -15,6 +15,7 @@ if(GRETA_ENGINE)
   pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy)          # kernels only
   pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)    # engine: pre-tokeniser
   pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)    # engine: tensor hashes
+  find_package(Boost 1.74 REQUIRED CONFIG COMPONENTS context)     # kernels: fibers of the GPU emulator
 endif()
 if(GRETA_RUNNER)
   pkg_check_modules(sqlite3 REQUIRED IMPORTED_TARGET sqlite3)     # store only
