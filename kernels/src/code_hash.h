@@ -11,4 +11,9 @@ namespace greta::kernels {
 // its own.
 uint64_t code_hash(const void* function);
 
+// The same over a GPU kernel's code, in the CUDA or AMD ELF images that the compiler put into this
+// program. `handle` is what the host launches; its symbol has the kernel's mangled name. 0 where
+// the program is stripped, or the images are compressed.
+uint64_t device_code_hash(const void* handle);
+
 }  // namespace greta::kernels

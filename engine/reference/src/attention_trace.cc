@@ -128,6 +128,7 @@ class AttentionTraceProbe final : public Probe {
     });
   }
 
+  bool reads_kv_cache() const override { return asked_.v_addr; }
   void after_kv_update(const Pass& pass, int64_t layer, const KvCache& cache) override {
     if (!asked_.v_addr || rows_.empty() || !asked_.selection.layer(layer)) return;
     cache_seen_ = true;

@@ -117,6 +117,7 @@ class VerifyProbe : public Probe {
     }
   }
 
+  bool reads_kv_cache() const override { return requested_.kv_invariants; }
   void before_kv_update(const Pass& pass, int64_t layer, const KvCache& cache) override {
     if (!pass.traced) return;
     LayerView& view = views_[static_cast<size_t>(layer)];

@@ -16,9 +16,10 @@ struct BackendEntry {
 };
 std::vector<BackendEntry> backend_table();
 
-// "auto" → the name of the best backend here. A backend that is not in this build is an error of
-// EngineExit::device, an unknown name one of EngineExit::usage.
-Result<std::string> resolve_backend(const std::string& name);
+// "auto" → hip or cuda where there is such a device; else cpu+emu where flags speak of attention
+// kernels of a device, else cpu. A backend that is not here is an error of EngineExit::device, an
+// unknown name one of EngineExit::usage.
+Result<std::string> resolve_backend(const std::string& name, const Flags& flags);
 
 Result<std::unique_ptr<Backend>> make_backend(const std::string& resolved, const GgufFile& file,
                                               const ModelConfig& config,

@@ -123,7 +123,7 @@ Result<> bench(const BenchOptions& options) {
   TRY_ASSIGN(const auto flags, Flags::from_process());
   TRY_ASSIGN(const auto faults, Faults::parse(flags.text("GRETA_INJECT")));
   TRY_ASSIGN(auto backend_opts, backend_options(options.model));
-  TRY_ASSIGN(const auto name, resolve_backend(options.model.backend));
+  TRY_ASSIGN(const auto name, resolve_backend(options.model.backend, flags));
   TRY_ASSIGN(const auto model, load_model(options.model));
   const int64_t needed = options.prompt_tokens + options.decode_tokens;
   TRY_ASSIGN(backend_opts.max_seq, sequence_capacity(model.config, flags, needed));

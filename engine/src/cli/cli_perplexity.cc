@@ -282,7 +282,7 @@ Result<> perplexity(const PerplexityOptions& options) {
                  printable(injected).c_str());
   }
   TRY_ASSIGN(const auto backend_opts, backend_options(options.model));
-  TRY_ASSIGN(auto backend, resolve_backend(options.model.backend));
+  TRY_ASSIGN(auto backend, resolve_backend(options.model.backend, flags));
   TRY_ASSIGN(const auto model, load_model(options.model));
   catch_interrupts();
   return PerplexityRun(options, model, flags, std::move(backend), backend_opts).run();

@@ -124,6 +124,7 @@ class Run {
     TRY_ASSIGN(backend_, make_backend(effective_.backend, model_->file, model_->config,
                                       backend_options_, flags_, faults));
     effective_.isa = backend_->isa();
+    effective_.device = backend_->device_name();
     std::vector<std::unique_ptr<Probe>> probes;
     if (options_.dump_logits) probes.push_back(make_logits_dump(*output_));
     probes.push_back(make_interrupt_probe());
@@ -207,7 +208,7 @@ Result<int> run(const RunOptions& options) {
   }
   TRY_ASSIGN(auto flags, Flags::from_process());
   TRY_ASSIGN(const auto backend_opts, backend_options(options.model));
-  TRY_ASSIGN(auto backend, resolve_backend(options.model.backend));
+  TRY_ASSIGN(auto backend, resolve_backend(options.model.backend, flags));
   TRY_ASSIGN(auto output, Output::open(options.out));
   catch_interrupts();
   return Run(options, std::move(flags), backend_opts, std::move(backend), std::move(output)).run();

@@ -60,7 +60,7 @@ Json who_answers() {
 std::string effective_json(const EffectiveRun& run, const Flags& flags) {
   Json out = who_answers();
   out["backend"] = run.backend;
-  out["device"] = cpu_name();
+  out["device"] = run.device.empty() ? cpu_name() : run.device;
   out["isa"] = run.isa;
   out["numerics"] = run.numerics;
   out["kv_type"] = run.kv_type;
@@ -81,11 +81,16 @@ std::string effective_json(const EffectiveRun& run, const Flags& flags) {
   }
   out["kernels"] = Json::array();
   for (const auto& kernel : run.kernels) {
-    out["kernels"].push_back({{"id", kernel.id},
-                              {"op", kernel.op},
-                              {"variant", kernel.variant},
-                              {"code_hash", Hash64{kernel.code_hash}.hex()},
-                              {"launches", kernel.launches}});
+    Json entry = {{"id", kernel.id},
+                  {"op", kernel.op},
+                  {"variant", kernel.variant},
+                  {"code_hash", Hash64{kernel.code_hash}.hex()},
+                  {"launches", kernel.launches}};
+    if (kernel.threads > 0) {
+      entry["grid"] = kernel.grid;
+      entry["threads"] = kernel.threads;
+    }
+    out["kernels"].push_back(entry);
   }
   return out.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }

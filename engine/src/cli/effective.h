@@ -16,6 +16,7 @@ namespace greta::engine {
 
 struct EffectiveRun {
   std::string backend = {}, isa = {}, numerics = {}, kv_type = {};
+  std::string device = {};  // a GPU's name; empty: the CPU
   int threads = 0;
   std::string model_file = {};
   std::optional<ModelConfig> model = {};  // nothing: the model could not be loaded

@@ -2,6 +2,7 @@
 // A backend runs the forward pass of one sequence. `cpu` is the fast one, `ref` is fp64 and slow.
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -37,6 +38,8 @@ struct KernelLaunches {
   std::string id, op, variant;
   uint64_t code_hash = 0;
   int64_t launches = 0;
+  std::array<int, 3> grid = {};  // blocks of the last launch, and threads of a block; 0 on the CPU
+  int threads = 0;
 };
 
 // The matrices that a trace can look into.
@@ -57,7 +60,8 @@ class Backend {
   // its columns.
   virtual void read_weight(WeightMatrix matrix, int64_t layer, int64_t row,
                            std::span<float> out) const = 0;
-  virtual std::string isa() const = 0;  // "avx512", "fp64"
+  virtual std::string isa() const = 0;                    // "avx512", "fp64", "sm_90"
+  virtual std::string device_name() const { return {}; }  // of a GPU; empty: the CPU
   // Are activations rounded to eight bits (32 share the scale max/127) where they meet this matrix?
   virtual bool rounds_activations(WeightMatrix matrix, int64_t layer) const {
     return (void)matrix, (void)layer, false;
@@ -87,11 +91,11 @@ class Backend {
   std::vector<Probe*> probes_;
 };
 
-// EngineExit::device for a route that the backend does not have
-// (GRETA_FORCE_ATTN_DECODE_MATMUL=mfma).
+// emulated_attention: the decode attention is that of the emulated GPU kernels, all else the CPU's.
+// EngineExit::device for flags that ask for a route which the CPU's own attention has not.
 Result<std::unique_ptr<Backend>> make_cpu_backend(const GgufFile&, const ModelConfig&,
                                                   const BackendOptions&, const Flags&,
-                                                  const Faults&);
+                                                  const Faults&, bool emulated_attention = false);
 Result<std::unique_ptr<Backend>> make_ref_backend(const GgufFile&, const ModelConfig&,
                                                   const BackendOptions&);
 

@@ -3,10 +3,13 @@
 #include <cmath>
 #include <limits>
 #include <new>
+#include <optional>
 
 #include "contract/text.h"
 #include "forward/backend.h"
+#include "forward/check_pass.h"
 #include "forward/decode_paths.h"
+#include "forward/device_attention.h"
 #include "forward/kv_storage.h"
 #include "forward/weight_faults.h"
 #include "forward/weights.h"
@@ -79,9 +82,20 @@ class CpuBackend final : public Backend {
         rotations_(options.max_seq + 1, config.head_dim, config.rope_base, config.rope_factors),
         paths_(config, arm, faults) {}
 
+  // From now on the decode attention is that of the emulated kernels, on the same cache.
+  Result<> emulate_attention(const Flags& flags, int64_t max_seq) {
+    emulated_ = std::move(kernels::gpu::open_emu(context_.pool(), mfma_arithmetic(flags)).device);
+    TRY_ASSIGN(auto attention, DeviceAttention::create(*emulated_, config_, max_seq,
+                                                       attention_choice(flags), faults_));
+    emulated_attention_.emplace(std::move(attention));
+    return {};
+  }
+
   void reset() override { kv_.reset(); }
   const KvCache* kv_cache() const override { return &kv_.cache(); }
-  std::string isa() const override { return kernels::isa(); }
+  std::string isa() const override {
+    return kernels::isa() + (emulated_ ? "+" + emulated_->isa() : "");
+  }
   bool rounds_activations(WeightMatrix matrix, int64_t layer) const override {
     return takes_eight_bits(weights_.matrix(matrix, layer));
   }
@@ -95,6 +109,7 @@ class CpuBackend final : public Backend {
                      .code_hash = launched.kernel.code_hash,
                      .launches = launched.launches});
     }
+    if (emulated_) append_launches(*emulated_, out);
     return out;
   }
 
@@ -110,7 +125,7 @@ class CpuBackend final : public Backend {
     pass.rows = static_cast<int64_t>(tokens.size());
     pass.last_token = tokens.empty() ? -1 : tokens.back();
     pass.tokens = tokens;
-    TRY(check(pass, tokens, logit_rows, logits));
+    TRY(check_pass(config_, kv_.cache(), pass, tokens, logit_rows, logits));
     const bool watched = pass.traced && !probes_.empty();
     if (watched) {
       for (Probe* probe : probes_) probe->begin_pass(pass);
@@ -153,40 +168,6 @@ class CpuBackend final : public Backend {
     }
     kv_.cache().length = pass.pos0 + pass.rows;
     return read_out(pass, x, logit_rows, logits);
-  }
-
-  Result<> check(const Pass& pass, std::span<const int32_t> tokens, int64_t logit_rows,
-                 std::span<const float> logits) const {
-    const KvCache& cache = kv_.cache();
-    const auto vocab = static_cast<size_t>(config_.vocab);
-    if (tokens.empty()) return fail(EngineExit::input, "forward pass without a token");
-    if (pass.decode && tokens.size() != 1) {
-      return fail(EngineExit::input,
-                  "a decode pass takes one token, not " + std::to_string(tokens.size()));
-    }
-    if (pass.pos0 != cache.length) {
-      return fail(EngineExit::input, "position " + std::to_string(pass.pos0) +
-                                         " is not the next one, " + std::to_string(cache.length));
-    }
-    if (pass.pos0 + pass.rows > cache.capacity) {
-      return fail(EngineExit::input, "the KV cache holds " + std::to_string(cache.capacity) +
-                                         " positions, position " +
-                                         std::to_string(pass.pos0 + pass.rows - 1) + " is outside");
-    }
-    for (const int32_t token : tokens) {
-      if (token >= 0 && token < config_.vocab) continue;
-      return fail(EngineExit::input, "token id " + std::to_string(token) +
-                                         " is outside the vocabulary (0 to " +
-                                         std::to_string(config_.vocab - 1) + ")");
-    }
-    if (logit_rows < 0 || logit_rows > pass.rows ||
-        logits.size() != static_cast<size_t>(logit_rows) * vocab) {
-      return fail(EngineExit::input, "room for " + std::to_string(logits.size() / vocab) +
-                                         " rows of logits, asked for " +
-                                         std::to_string(logit_rows) + " of " +
-                                         std::to_string(pass.rows));
-    }
-    return {};
   }
 
   // Weights times activations, in fast numerics with eight-bit activations where it can be.
@@ -279,8 +260,53 @@ class CpuBackend final : public Backend {
     return {};
   }
 
+  // The same by the emulated kernels, which find everything in the memory of the host.
+  Result<> attend_emulated(const Pass& pass, int64_t layer, Rows<float> q, Rows<float> k,
+                           Rows<float> v, Rows<float> attn, const kernels::AttentionShown& shown) {
+    const int64_t keys = pass.pos0 + 1;
+    DeviceStep step = {.pass = pass,
+                       .layer = layer,
+                       .q = {q.data(), q.columns()},
+                       .k = {k.data(), k.columns()},
+                       .v = {v.data(), v.columns()},
+                       .out = {attn.data(), attn.columns()},
+                       .cache = device_layer(layer),
+                       .first_layer = device_layer(0),
+                       .keys = keys};
+    if (shown.wanted()) {
+      step.scores = {shown.scores.data(), config_.heads * keys};
+      step.weights = {shown.weights.data(), config_.heads * keys};
+    }
+    TRY(emulated_attention_->set_position(pass.pos0));
+    before_update(pass, layer);
+    TRY(emulated_attention_->update(step));
+    after_update(pass, layer);
+    show(Point::q, layer, q);
+    show(Point::k, layer, k);
+    show(Point::v, layer, v);
+    Probe::DecodeLaunch launch;
+    TRY(emulated_attention_->attend(step, watched_ ? &launch : nullptr));
+    if (!watched_) return {};
+    for (Probe* probe : probes_) probe->decode_attention(pass, layer, launch);
+    if (!emulated_attention_->has_shadow()) return {};
+    TRY_ASSIGN(const auto shadow, emulated_attention_->shadow(step, launch));
+    for (Probe* probe : probes_) probe->decode_shadow(pass, layer, shadow);
+    return {};
+  }
+  kernels::gpu::KvLayer device_layer(int64_t layer) const {
+    const KvCache& cache = kv_.cache();
+    const int64_t bytes = cache.layer_stride() * cache.element_bytes();
+    return {.type = dtype_of(cache.type),
+            .k = {cache.k.data() + layer * bytes, bytes},
+            .v = {cache.v.data() + layer * bytes, bytes},
+            .kv_heads = cache.kv_heads,
+            .capacity = cache.capacity,
+            .head_dim = cache.head_dim};
+  }
+
   Result<> attend_decode(const Pass& pass, int64_t layer, Rows<float> q, Rows<float> k,
                          Rows<float> v, Rows<float> attn, const kernels::AttentionShown& shown) {
+    if (emulated_attention_) return attend_emulated(pass, layer, q, k, v, attn, shown);
     TokenStep step = {.pass = pass,
                       .layer = layer,
                       .position = pass.pos0,
@@ -432,6 +458,8 @@ class CpuBackend final : public Backend {
   KvStorage kv_;
   RotationTable rotations_;
   DecodePaths paths_;
+  std::unique_ptr<kernels::gpu::Device> emulated_;
+  std::optional<DeviceAttention> emulated_attention_;
   Pass shown_;            // the whole pass, as probes know it
   bool watched_ = false;  // are probes to be shown these rows?
   Buffer x_, norm_, q_, k_, v_, attn_, out_, gate_, up_;
@@ -443,8 +471,13 @@ class CpuBackend final : public Backend {
 
 Result<std::unique_ptr<Backend>> make_cpu_backend(const GgufFile& file, const ModelConfig& config,
                                                   const BackendOptions& options, const Flags& flags,
-                                                  const Faults& faults) {
-  TRY(check_decode_matmul(flags));
+                                                  const Faults& faults, bool emulated_attention) {
+  if (emulated_attention) {
+    TRY(check_emulated_faults(faults));
+  } else {
+    TRY(faults.check_on_cpu());
+    TRY(refuse_device_attention(flags));
+  }
   if (options.max_seq < 1 || options.threads < 1) {
     return fail(EngineExit::usage, "threads and the longest sequence are at least 1");
   }
@@ -452,8 +485,10 @@ Result<std::unique_ptr<Backend>> make_cpu_backend(const GgufFile& file, const Mo
   TRY_ASSIGN(Weights weights, bind_weights(file, config));
   place_weight_faults(faults, weights);
   try {
-    return std::make_unique<CpuBackend>(std::move(weights), config, options, decode_arm(flags),
-                                        faults);
+    auto backend = std::make_unique<CpuBackend>(std::move(weights), config, options,
+                                                decode_arm(flags), faults);
+    if (emulated_attention) TRY(backend->emulate_attention(flags, options.max_seq));
+    return backend;
   } catch (const std::bad_alloc&) {
     return fail(EngineExit::device, "no memory for a KV cache of " +
                                         std::to_string(options.max_seq) +

@@ -121,13 +121,6 @@ KvWrite writable_layer(const KvCache& cache, std::span<std::byte> memory, int64_
           cache.head_stride()};
 }
 
-Result<> check_decode_matmul(const Flags& flags) {
-  if (flags.text("GRETA_FORCE_ATTN_DECODE_MATMUL") != "mfma") return {};
-  return fail(EngineExit::device,
-              "GRETA_FORCE_ATTN_DECODE_MATMUL=mfma: this backend has no matrix units, its route is "
-              "valu; mfma belongs to the backends emu, hip and cuda");
-}
-
 RotationTable::RotationTable(int64_t positions, int64_t head_dim, double base,
                              std::span<const float> factors)
     : positions_(positions), head_dim_(head_dim) {

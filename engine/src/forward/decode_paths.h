@@ -25,9 +25,6 @@ namespace greta::engine {
 
 enum class DecodeArm : uint8_t { manual, fused };
 
-// EngineExit::device for a matmul route that the CPU has not (GRETA_FORCE_ATTN_DECODE_MATMUL).
-Result<> check_decode_matmul(const Flags& flags);
-
 // cos and sin of every position and pair, computed in double and rounded once.
 class RotationTable {
  public:

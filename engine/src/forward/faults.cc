@@ -14,35 +14,35 @@ constexpr std::string_view kVariable = "GRETA_INJECT";
 // In the order of enum Fault.
 constexpr std::array kTable = {
     FaultInfo{Fault::kv_layer_base, "kv_layer_base", "layer,head,step",
-              "attention of this layer reads layer 0's slice of the KV cache"},
+              "attention of this layer reads layer 0's slice of the KV cache", true, true},
     FaultInfo{Fault::kv_write_hq_stride, "kv_write_hq_stride", "layer,step",
-              "the KV update steps from head to head with the query heads' stride"},
+              "the KV update steps from head to head with the query heads' stride", true, true},
     FaultInfo{Fault::gqa_map, "gqa_map", "layer,head,step",
-              "query head h reads KV head h % kv_heads instead of h / group"},
+              "query head h reads KV head h % kv_heads instead of h / group", true, true},
     FaultInfo{Fault::seq_len_off_by_one, "seq_len_off_by_one", "layer,head,step",
-              "decode attention misses the newest key"},
+              "decode attention misses the newest key", true, true},
     FaultInfo{Fault::rope_k_off_by_one, "rope_k_off_by_one", "layer,step",
-              "k is rotated for the position after its own"},
+              "k is rotated for the position after its own", true, true},
     FaultInfo{Fault::rope_qk_off_by_one, "rope_qk_off_by_one", "layer,step",
-              "q and k are rotated for the position after their own"},
+              "q and k are rotated for the position after their own", true, true},
     FaultInfo{Fault::rope_half_split, "rope_half_split", "layer,step",
-              "RoPE turns the pairs (i, i + d/2) instead of (2i, 2i + 1)"},
+              "RoPE turns the pairs (i, i + d/2) instead of (2i, 2i + 1)", true, true},
     FaultInfo{Fault::softmax_scale, "softmax_scale", "layer,head,step",
-              "scores are scaled by 1/head_dim instead of 1/sqrt(head_dim)"},
+              "scores are scaled by 1/head_dim instead of 1/sqrt(head_dim)", true, true},
     FaultInfo{Fault::v_not_written, "v_not_written", "layer,step",
-              "the KV update leaves V's slot as it was"},
+              "the KV update leaves V's slot as it was", true, true},
     FaultInfo{Fault::stale_slot, "stale_slot", "layer,step",
-              "the KV update leaves K's and V's slot as they were"},
+              "the KV update leaves K's and V's slot as they were", true, true},
     FaultInfo{Fault::kv_ignored, "kv_ignored", "layer,head,step",
               "attention sees its own position only"},
     FaultInfo{Fault::bf16_accumulate, "bf16_accumulate", "layer,head,step",
-              "attention accumulates in bf16"},
+              "attention accumulates in bf16", true, true},
     FaultInfo{Fault::readout_wrong_row, "readout_wrong_row", "",
               "the prefill readout takes row 0 instead of the last one"},
     FaultInfo{Fault::arms_same_kernel, "arms_same_kernel", "",
-              "GRETA_FORCE_ATTN_DECODE_KERNEL=manual silently runs the fused kernels"},
+              "GRETA_FORCE_ATTN_DECODE_KERNEL=manual silently runs the fused kernels", true, true},
     FaultInfo{Fault::misaligned_load, "misaligned_load", "layer,step",
-              "attention gets q at an address 4 bytes off its alignment"},
+              "attention gets q at an address 4 bytes off its alignment", true, true},
     FaultInfo{Fault::wq_column_major, "wq_column_major", "layer",
               "Wq is read as if its columns lay one after another"},
     FaultInfo{Fault::wk_column_major, "wk_column_major", "layer",
@@ -55,6 +55,17 @@ constexpr std::array kTable = {
               "the embedding is read as if its columns lay one after another"},
     FaultInfo{Fault::lm_head_tile_transposed, "lm_head_tile_transposed", "",
               "16 x 16 tiles of the logits are written back transposed: one of 16 stays"},
+    FaultInfo{Fault::no_max_subtract, "no_max_subtract", "layer,step",
+              "softmax does not bring the largest score to 0 (devices)", false, true},
+    FaultInfo{Fault::no_split_rescale, "no_split_rescale", "layer,step",
+              "splits of the keys are added up without bringing them to one maximum (devices)",
+              false, true},
+    FaultInfo{
+        Fault::mfma_tile_transposed, "mfma_tile_transposed", "layer,step",
+        "result tiles of the matrix unit are stored with rows and columns exchanged (devices)",
+        false, true},
+    FaultInfo{Fault::fp16_accumulate, "fp16_accumulate", "layer,step",
+              "attention accumulates in fp16 (devices)", false, true},
 };
 
 std::string_view trim(std::string_view text) {
@@ -144,6 +155,20 @@ Result<> Faults::fits(int64_t layers, int64_t heads) const {
   for (const auto& placed : placed_) {
     TRY(check("layer", placed.layer, layers));
     TRY(check("head", placed.head, heads));
+  }
+  return {};
+}
+
+bool Faults::narrowed_to_head(Fault fault) const {
+  return std::ranges::any_of(
+      placed_, [&](const Placed& placed) { return placed.fault == fault && placed.head != -1; });
+}
+
+Result<> Faults::check_on_cpu() const {
+  for (const FaultInfo& info : kTable) {
+    if (info.on_cpu || !at(info.fault)) continue;
+    return usage("fault `" + std::string(info.name) +
+                 "` is one of a device's kernels; use --backend emu");
   }
   return {};
 }

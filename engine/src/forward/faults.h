@@ -14,7 +14,6 @@
 
 namespace greta::engine {
 
-// The names of design.md; only those that the CPU path of this tree can place are listed.
 enum class Fault {
   kv_layer_base,       // attention of layer L reads layer 0's slice of the cache
   kv_write_hq_stride,  // the update writes with Hq's head stride
@@ -37,6 +36,11 @@ enum class Fault {
   wo_column_major,
   embedding_column_major,
   lm_head_tile_transposed,  // 16 × 16 tiles of the answers are written back transposed
+  // In the kernels of a device only:
+  no_max_subtract,       // softmax without bringing the largest score to 0
+  no_split_rescale,      // splits added up without bringing them to one maximum
+  mfma_tile_transposed,  // a result tile of the matrix unit with rows and columns exchanged
+  fp16_accumulate,       // attention accumulates in fp16
 };
 
 struct FaultInfo {
@@ -44,6 +48,7 @@ struct FaultInfo {
   std::string_view name;
   std::string_view keys;  // coordinates that the fault can be narrowed to: "layer,head,step"
   std::string_view doc;
+  bool on_cpu = true, on_device = false;  // which backends can place it
 };
 std::span<const FaultInfo> fault_table();
 
@@ -56,6 +61,9 @@ class Faults {
   // Is `fault` placed here? −1: this coordinate does not apply and matches any.
   bool at(Fault fault, int64_t layer = -1, int64_t head = -1, int64_t step = -1) const;
   bool any() const { return !placed_.empty(); }
+  bool narrowed_to_head(Fault fault) const;
+  // EngineExit::usage for a fault that the CPU's kernels cannot have.
+  Result<> check_on_cpu() const;
 
  private:
   struct Placed {

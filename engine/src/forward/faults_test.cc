@@ -22,7 +22,7 @@ TEST(Faults, TableIsInTheOrderOfTheEnumAndDocumented) {
     EXPECT_TRUE(names.insert(info.name).second) << info.name;
     EXPECT_FALSE(info.doc.empty()) << info.name;
   }
-  EXPECT_EQ(static_cast<int64_t>(Fault::lm_head_tile_transposed) + 1, index);
+  EXPECT_EQ(static_cast<int64_t>(Fault::fp16_accumulate) + 1, index);
 }
 
 TEST(Faults, EmptyTextPlacesNothing) {

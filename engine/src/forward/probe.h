@@ -77,6 +77,16 @@ class Probe {
   // Row of the hidden buffer that the logits of the last position are computed from.
   virtual void readout_row(const Pass&, int64_t row) { (void)row; }
   virtual void decode_attention(const Pass&, int64_t layer, const DecodeLaunch&) { (void)layer; }
+  // Does the probe read cache elements when it is shown them? A device copies its cache for that.
+  virtual bool reads_kv_cache() const { return false; }
+  // What the other route of products made of the same inputs, in a buffer of its own that held NaN.
+  struct Shadow {
+    std::vector<float> own, other;  // attention outputs (heads·head_dim)
+    std::string own_route;          // valu or mfma; the other one is the other
+    std::string own_kernel_ids, other_kernel_ids;
+    uint64_t own_kernel_hash = 0, other_kernel_hash = 0;
+  };
+  virtual void decode_shadow(const Pass&, int64_t layer, const Shadow&) { (void)layer; }
   // Rows of the pass whose scores and weights the probe wants of this layer's attention, ascending.
   virtual std::vector<int64_t> attention_rows(const Pass&, int64_t layer) const {
     (void)layer;

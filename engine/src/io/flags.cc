@@ -34,6 +34,7 @@ constexpr OutputFlag kOutputFlags[] = {
     {"GRETA_TRACE_STAGE_OUT", "GRETA_TRACE_STAGE", "stage_trace"},
     {"GRETA_TRACE_LAYER_DELTA_OUT", "GRETA_TRACE_LAYER_DELTA", "layer_delta"},
     {"GRETA_TRACE_ATTN_DECODE_OUT", "GRETA_TRACE_ATTN_DECODE_VERIFY", "attn_decode_verify"},
+    {"GRETA_ATTN_DECODE_MFMA_SHADOW_OUT", "GRETA_ATTN_DECODE_MFMA_SHADOW", "mfma_vs_valu"},
     {"GRETA_TRACE_ATTN_SOFTMAX_OUT", "GRETA_TRACE_ATTN_SOFTMAX", "attn_softmax_trace"},
     {"GRETA_TRACE_ATTN_VACC_OUT", "GRETA_TRACE_ATTN_VACC", "attn_vacc_trace"},
     {"GRETA_TRACE_ATTN_REF_OUT", "GRETA_TRACE_ATTN_REF", "attn_precision_ref"},

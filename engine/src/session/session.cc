@@ -4,7 +4,6 @@
 #include <chrono>
 
 #include "contract/records.gen.h"
-#include "forward/decode_paths.h"
 #include "session/sampler.h"
 #include "trace/consistency.h"
 #include "trace/probes.h"
@@ -38,7 +37,6 @@ Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Session::~Session() { impl_->parts.backend.detach_all(); }
 
 Result<std::unique_ptr<Session>> Session::create(Parts parts) {
-  TRY(check_decode_matmul(parts.flags));
   TRY(parts.flags.fits(parts.config.layers, parts.config.heads));
   TRY_ASSIGN(auto probes, make_probes({.backend = parts.backend,
                                        .file = parts.file,

@@ -23,6 +23,7 @@ Result<std::vector<std::unique_ptr<Probe>>> make_probes(const ProbeParts& p) {
   probes.push_back(make_align_trace_probe(p.config, p.flags, p.output));
   TRY_ASSIGN(auto verify, make_verify_probe(p.config, p.flags, p.options, p.output));
   probes.push_back(std::move(verify));
+  probes.push_back(make_shadow_probe(p.config, p.flags, p.options, p.output));
   probes.push_back(make_attention_trace_probe(p.config, p.flags, p.options, p.output));
   TRY_ASSIGN(auto weights, make_weight_trace_probe({.backend = p.backend,
                                                     .file = p.file,

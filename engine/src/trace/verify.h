@@ -32,6 +32,11 @@ namespace greta::engine {
 Result<std::unique_ptr<Probe>> make_verify_probe(const ModelConfig& config, const Flags& flags,
                                                  const BackendOptions& options, Output& output);
 
+// mfma_vs_valu (GRETA_ATTN_DECODE_MFMA_SHADOW), for the layers, heads, phases and positions of
+// GRETA_TRACE_ATTN_….
+std::unique_ptr<Probe> make_shadow_probe(const ModelConfig& config, const Flags& flags,
+                                         const BackendOptions& options, Output& output);
+
 // attn_softmax_trace, attn_vacc_trace, attn_precision_ref, v_addr_trace: the steps of the attention
 // one by one (GRETA_TRACE_ATTN_SOFTMAX, _VACC, _REF, GRETA_TRACE_V_ADDR), for the layers, heads,
 // phases and positions of GRETA_TRACE_ATTN_….
