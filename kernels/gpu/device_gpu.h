@@ -99,7 +99,8 @@ class Runtime : public Device {
     Ran ran = check(GRETA_GPU(StreamEndCapture)(stream_, &recorded), "end of a graph");
     if (ran.ok()) {
       ran.error =
-          check(GRETA_GPU(GraphInstantiate)(&capturing_->executable, recorded, 0), "graph").error;
+          check(GRETA_GPU(GraphInstantiateWithFlags)(&capturing_->executable, recorded, 0), "graph")
+              .error;
       (void)GRETA_GPU(GraphDestroy)(recorded);
     }
     if (ran.ok()) *graph = std::move(capturing_);

@@ -122,8 +122,8 @@ class Shared {
 #define GRETA_SHARED(T, name, count) \
   const Shared<T> name(emu::shared_array(emu::Site::here(), (count) * sizeof(T)), count)
 #else
-#define GRETA_SHARED(T, name, count)               \
-  __shared__ alignas(16) T name##_memory[(count)]; \
+#define GRETA_SHARED(T, name, count)                                \
+  __shared__ __attribute__((aligned(16))) T name##_memory[(count)]; \
   const Shared<T> name(name##_memory)
 #endif
 
