@@ -8,7 +8,7 @@
 namespace greta::engine {
 namespace {
 
-constexpr size_t kMaxTokens = size_t{1} << 24;
+constexpr size_t kMaxVocabulary = size_t{1} << 24;
 
 tl::unexpected<Error> error(const GgufFile& file, std::string message) {
   return tl::unexpected<Error>(Error{.message = std::move(message),
@@ -51,9 +51,9 @@ Result<> read_types(const GgufFile& file, Vocabulary* vocabulary) {
 Result<Vocabulary> read_vocabulary(const GgufFile& file, bool add_bos_by_default) {
   Vocabulary vocabulary;
   TRY_ASSIGN(const auto tokens, file.strings("tokenizer.ggml.tokens"));
-  if (tokens.empty() || tokens.size() > kMaxTokens) {
+  if (tokens.empty() || tokens.size() > kMaxVocabulary) {
     return error(file, "metadata `tokenizer.ggml.tokens` has " + std::to_string(tokens.size()) +
-                           " tokens; 1 to " + std::to_string(kMaxTokens) + " are allowed");
+                           " tokens; 1 to " + std::to_string(kMaxVocabulary) + " are allowed");
   }
   vocabulary.texts.assign(tokens.begin(), tokens.end());
   TRY(read_types(file, &vocabulary));

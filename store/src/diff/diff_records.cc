@@ -134,9 +134,9 @@ Result<RecordSet> RecordSet::load(Store& store, int64_t run, const KindInfo& kin
 }
 
 const RecordSet::Records& RecordSet::of_variant(const std::string& variant) const {
-  static const Records kNone;
+  static const Records kNoRecords;
   const auto at = by_variant_.find(variant);
-  return at == by_variant_.end() ? kNone : at->second;
+  return at == by_variant_.end() ? kNoRecords : at->second;
 }
 
 bool RecordSet::has_key(const std::string& variant, const std::string& column) const {

@@ -7,8 +7,6 @@
 namespace greta::store {
 namespace {
 
-constexpr auto kKernelAxis = "GRETA_FORCE_ATTN_DECODE_KERNEL";
-
 class DiffRuns : public RunFixture {
  protected:
   Diff compare(const TestRun& a, const TestRun& b) {

@@ -18,6 +18,9 @@ namespace greta::store {
 
 using Json = nlohmann::ordered_json;
 
+// What most of these runs vary.
+inline constexpr auto kKernelAxis = "GRETA_FORCE_ATTN_DECODE_KERNEL";
+
 // One engine process: a variant and repeat that serves every prompt.
 struct TestAttempt {
   std::map<std::string, std::string> axes;

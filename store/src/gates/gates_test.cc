@@ -5,8 +5,6 @@
 namespace greta::store {
 namespace {
 
-constexpr auto kKernelAxis = "GRETA_FORCE_ATTN_DECODE_KERNEL";
-
 Gate metric(const std::string& field, const std::string& compare, double limit,
             const std::string& agg = "") {
   Gate gate;

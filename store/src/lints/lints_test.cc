@@ -8,8 +8,6 @@
 namespace greta::store {
 namespace {
 
-constexpr auto kKernelAxis = "GRETA_FORCE_ATTN_DECODE_KERNEL";
-
 class Lints : public RunFixture {
  protected:
   std::vector<Lint> find(const TestRun& run) {

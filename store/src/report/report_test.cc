@@ -14,8 +14,6 @@
 namespace greta::store {
 namespace {
 
-constexpr auto kKernelAxis = "GRETA_FORCE_ATTN_DECODE_KERNEL";
-
 std::vector<std::string> lines_of(const std::string& text) {
   std::vector<std::string> out;
   std::istringstream in(text);
