@@ -146,12 +146,15 @@ class AttentionTraceProbe final : public Probe {
 
   Result<> end_pass(const Pass& pass) override {
     if (!error_ || !selected_seen_) return std::exchange(error_, Result<>{});
-    const auto missing = [&](const char* what) {
-      return fail(EngineExit::device, "attention trace: this backend showed no " +
-                                          std::string(what) + " in " + pass.phase());
+    const auto missing = [&](const char* flag, const char* what) {
+      return fail(EngineExit::device,
+                  std::string(flag) + "=1: this backend showed no " + what + " in " + pass.phase());
     };
-    if (asked_.weights() && !weights_seen_) return missing("scores and weights of its attention");
-    if (asked_.v_addr && !cache_seen_) return missing("KV cache");
+    if (asked_.weights() && !weights_seen_) {
+      return missing(asked_.softmax ? "GRETA_TRACE_ATTN_SOFTMAX" : "GRETA_TRACE_ATTN_VACC",
+                     "scores and weights of its attention");
+    }
+    if (asked_.v_addr && !cache_seen_) return missing("GRETA_TRACE_V_ADDR", "KV cache");
     return {};
   }
 

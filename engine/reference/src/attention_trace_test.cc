@@ -139,9 +139,10 @@ TEST(AttentionTrace, ABackendThatShowsNothingIsAnError) {
   silent.scores.clear();
   const auto done = silent.run(lines);
   ASSERT_FALSE(done);
-  EXPECT_EQ(done.error().message,
-            "attention trace: this backend showed no scores and weights of its attention in "
-            "prefill_last");
+  EXPECT_EQ(
+      done.error().message,
+      "GRETA_TRACE_ATTN_SOFTMAX=1: this backend showed no scores and weights of its attention in "
+      "prefill_last");
 }
 
 }  // namespace

@@ -7,10 +7,12 @@
 #include <cstdio>
 #include <cstring>
 #include <new>
+#include <sstream>
 #include <vector>
 
 #include "cli/build_info.h"
 #include "contract/text.h"
+#include "io/flags.h"
 
 namespace greta::engine {
 namespace {
@@ -134,13 +136,20 @@ int cli_main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& asked) {
-    return app.exit(asked);  // --help, --version
+    std::ostringstream text;  // of --help, --version
+    const int code = app.exit(asked, text, text);
+    const auto printed = print(text.str());
+    return printed ? code : report(printed.error());
   } catch (const CLI::ParseError& error) {
     return report(Error{.message = error.what(), .exit_code = static_cast<int>(EngineExit::usage)});
   }
   if (const auto clean = check_leftovers(app); !clean) return report(clean.error());
   for (const auto& [place, run] : commands) {
-    if (place->parsed()) return guarded(run);
+    if (!place->parsed()) continue;
+    // A command that reads no flag refuses a misspelt one, too: it stands there for the next
+    // command.
+    if (const auto flags = Flags::from_process(); !flags) return report(flags.error());
+    return guarded(run);
   }
   return report(Error{.message = "no command; see greta-infer --help",
                       .exit_code = static_cast<int>(EngineExit::usage)});

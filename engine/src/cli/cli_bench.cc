@@ -8,6 +8,7 @@
 
 #include "cli/cli.h"
 #include "cli/cli_model.h"
+#include "cli/cli_options.h"
 #include "io/output.h"
 #include "trace/probes.h"
 
@@ -116,10 +117,6 @@ double trace_cost(const Measured& measured) {
 }
 
 Result<> bench(const BenchOptions& options) {
-  if (options.prompt_tokens < 1 || options.decode_tokens < 0 || options.repeat < 1) {
-    return fail(EngineExit::usage,
-                "--prompt-tokens and --repeat must be at least 1, --decode-tokens 0");
-  }
   TRY_ASSIGN(const auto flags, Flags::from_process());
   TRY_ASSIGN(const auto faults, Faults::parse(flags.text("GRETA_INJECT")));
   TRY_ASSIGN(auto backend_opts, backend_options(options.model));
@@ -149,6 +146,7 @@ Result<> bench(const BenchOptions& options) {
                                     .output = *output}));
   }
   TRY_ASSIGN(const auto measured, Bench(*backend, model.config, options, probes).run());
+  for (const auto& what : flags.without_effect()) warn(what);
   const Samples& samples = measured.plain;
   if (options.json) {
     nlohmann::ordered_json out = {{"prefill_tok_s", samples.prefill_tok_s},
@@ -190,18 +188,15 @@ RunCommand register_bench(CLI::App& app) {
       "Each sample starts from an empty cache; the decode steps follow the prefill. Examples\n"
       "  greta-infer bench -m greta-tiny.gguf -t 2\n"
       "  greta-infer bench -m 1b.gguf -p 512 -d 64 -r 3 --json");
-  app.add_option("-p,--prompt-tokens", options->prompt_tokens, "tokens in the prefill")
-      ->type_name("N")
-      ->capture_default_str();
-  app.add_option("-d,--decode-tokens", options->decode_tokens, "decode steps after it")
-      ->type_name("N")
-      ->capture_default_str();
-  app.add_option("-r,--repeat", options->repeat, "samples, after one pass that does not count")
-      ->type_name("N")
-      ->capture_default_str();
-  app.add_option("--traces", options->traces,
-                 "measure also with the traces that the GRETA_ flags turn on (prefill against "
-                 "decode, which runs after a request, aside); their records go into this folder")
+  add_number(app, "-p,--prompt-tokens", options->prompt_tokens, {1, kMostPositions},
+             "tokens in the prefill");
+  add_number(app, "-d,--decode-tokens", options->decode_tokens, {0, kMostPositions},
+             "decode steps after it");
+  add_number(app, "-r,--repeat", options->repeat, {1, 1'000'000},
+             "samples, after one pass that does not count");
+  add_path(app, "--traces", options->traces,
+           "measure also with the traces that the GRETA_ flags turn on (prefill against "
+           "decode, which runs after a request, aside); their records go into this folder")
       ->type_name("DIR");
   app.add_flag("--json", options->json, "every sample and the medians as JSON");
   return [options] {

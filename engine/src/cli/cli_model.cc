@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "cli/cli_interrupt.h"
+#include "cli/cli_options.h"
 #include "contract/text.h"
 
 namespace greta::engine {
@@ -20,15 +21,13 @@ int usable_cpus() {
 }  // namespace
 
 void add_model_options(CLI::App& app, ModelOptions& options) {
-  app.add_option("-m,--model", options.model, "GGUF file of a llama model (" + usable_names() + ")")
-      ->type_name("FILE");
+  add_path(app, "-m,--model", options.model, "GGUF file of a llama model (" + usable_names() + ")");
   app.add_option("--backend", options.backend,
                  "auto, cpu (fast), ref (fp64, slow); emu, cuda and hip are not in this build")
       ->type_name("NAME")
       ->capture_default_str();
-  app.add_option("-t,--threads", options.threads,
-                 "threads (default: all that this process may use)")
-      ->type_name("N");
+  add_number(app, "-t,--threads", options.threads, {1, 1024},
+             "threads (default: all that this process may use)", /*show_default=*/false);
   app.add_option("--numerics", options.numerics,
                  "strict: one order of every sum, the same bits for any number of threads, prefill "
                  "and decode; fast: activations in eight bits where weights are quantised")
@@ -44,10 +43,6 @@ void add_model_options(CLI::App& app, ModelOptions& options) {
 
 Result<BackendOptions> backend_options(const ModelOptions& options) {
   BackendOptions out;
-  if (options.threads < 0 || options.threads > 1024) {
-    return fail(EngineExit::usage, "--threads " + std::to_string(options.threads) +
-                                       ": expected a number from 1 to 1024");
-  }
   out.threads = options.threads == 0 ? usable_cpus() : options.threads;
   const auto unknown = [](const char* option, const std::string& value,
                           const std::vector<std::string>& values) {

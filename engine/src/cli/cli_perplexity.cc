@@ -12,6 +12,7 @@
 #include "cli/cli_input.h"
 #include "cli/cli_interrupt.h"
 #include "cli/cli_model.h"
+#include "cli/cli_options.h"
 #include "cli/cli_progress.h"
 #include "contract/text.h"
 #include "io/requests.h"
@@ -54,6 +55,7 @@ class PerplexityRun {
     const auto start = std::chrono::steady_clock::now();
     TRY(score(plan));
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    for (const auto& what : flags_.without_effect()) warn(what);
     return print(options_.json ? json(plan, seconds.count()) : text(plan, seconds.count()));
   }
 
@@ -149,12 +151,13 @@ class PerplexityRun {
       return {};
     };
     Progress progress(options_.model.progress);
-    const auto on_window = [&](size_t done, size_t windows) {
-      progress.show("scored", static_cast<double>(done), static_cast<double>(windows),
-                    "windows, perplexity so far " + std::to_string(std::exp(nll_.mean())));
+    const auto on_progress = [&](double done, size_t windows) {
+      std::string unit = windows == 1 ? "window" : "windows";
+      if (nll_.count() > 0) unit += ", perplexity so far " + std::to_string(std::exp(nll_.mean()));
+      progress.show("scored", done, static_cast<double>(windows), unit);
     };
     TRY(score_windows(*backend_, plan.header.vocab, plan.header.tokens, plan.windows,
-                      plan.header.layout.bos, on_row, on_window));
+                      plan.header.layout.bos, on_row, on_progress));
     return writer ? writer->finish() : Result<>();
   }
 
@@ -272,9 +275,6 @@ Result<> perplexity(const PerplexityOptions& options) {
     return fail(EngineExit::usage,
                 "no text; give one with --file or --tokens, or --against FILE, which has its own");
   }
-  if (options.windows < 0) {
-    return fail(EngineExit::usage, "--windows " + std::to_string(options.windows) + " is below 0");
-  }
   TRY(keep_inputs(options));
   TRY_ASSIGN(const auto flags, Flags::from_process());
   if (const auto& injected = flags.text("GRETA_INJECT"); !injected.empty()) {
@@ -292,30 +292,24 @@ Result<> perplexity(const PerplexityOptions& options) {
 
 RunCommand register_perplexity(CLI::App& app) {
   const auto options = std::make_shared<PerplexityOptions>();
-  app.add_option("-f,--file", options->file, "the text, byte for byte; - is standard input")
-      ->type_name("FILE");
-  app.add_option("--tokens", options->tokens_file, "a file of token ids: 1 2 3 or [1,2,3]")
-      ->type_name("FILE");
-  app.add_option("-c,--context", options->context,
-                 "tokens of a window (default: 512, or the model's context if that is less)")
-      ->type_name("N");
-  app.add_option("--stride", options->stride,
-                 "a window starts N tokens after the one before and scores its last N (default: 0, "
-                 "windows side by side, the second half of each scored, as llama.cpp does)")
-      ->type_name("N");
-  app.add_option("--windows", options->windows, "the first N windows alone (default: 0, all)")
-      ->type_name("N");
+  add_path(app, "-f,--file", options->file, "the text, byte for byte; - is standard input");
+  add_path(app, "--tokens", options->tokens_file, "a file of token ids: 1 2 3 or [1,2,3]");
+  add_number(app, "-c,--context", options->context, {2, kMostPositions},
+             "tokens of a window (default: 512, or the model's context if that is less)");
+  add_number(app, "--stride", options->stride, {0, kMostPositions},
+             "a window starts N tokens after the one before and scores its last N (default: 0, "
+             "windows side by side, the second half of each scored, as llama.cpp does)");
+  add_number(app, "--windows", options->windows, {0, kMostTokens},
+             "the first N windows alone (default: 0, all)", /*show_default=*/false);
   app.add_flag("--no-bos", options->no_bos, "put no begin-of-text token at a window's start");
   app.add_flag("--no-special", options->no_special,
                "control tokens written in the text are plain text");
-  app.add_option("--save-logits", options->save_logits,
-                 "keep the fp32 logits of every scored position (LOGITS.md): 4 bytes × positions × "
-                 "vocabulary")
-      ->type_name("FILE");
-  app.add_option("--against", options->against,
-                 "compare with logits that were kept: KL divergence, agreement, differences; its "
-                 "text is used where none is given")
-      ->type_name("FILE");
+  add_path(app, "--save-logits", options->save_logits,
+           "keep the fp32 logits of every scored position (LOGITS.md): 4 bytes × positions × "
+           "vocabulary");
+  add_path(app, "--against", options->against,
+           "compare with logits that were kept: KL divergence, agreement, differences; its "
+           "text is used where none is given");
   app.add_flag("--json", options->json, "print one line of JSON");
   add_model_options(app, options->model);
   app.footer(

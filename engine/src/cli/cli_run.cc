@@ -6,6 +6,7 @@
 #include "cli/cli_input.h"
 #include "cli/cli_interrupt.h"
 #include "cli/cli_model.h"
+#include "cli/cli_options.h"
 #include "contract/text.h"
 #include "io/output.h"
 #include "io/requests.h"
@@ -45,7 +46,12 @@ class Run {
   // read.
   int run() {
     int code = 0;
-    if (const auto done = load_and_serve(); !done) code = report(done.error());
+    const auto done = load_and_serve();
+    if (done) {
+      for (const auto& what : flags_.without_effect()) warn(what);
+    } else {
+      code = report(done.error());
+    }
     if (first_failure_ != 0) code = first_failure_;
     if (session_) effective_.kernels = backend_->launches();
     if (const auto written =
@@ -193,10 +199,6 @@ Result<int> run(const RunOptions& options) {
                 std::string(inputs == 0 ? "no prompt" : "more than one prompt") +
                     "; give one of --prompt, --prompt-file, --tokens, --requests");
   }
-  if (options.max_tokens < 0) {
-    return fail(EngineExit::usage,
-                "--max-tokens " + std::to_string(options.max_tokens) + " is below 0");
-  }
   if (options.model.model.empty())
     return fail(EngineExit::usage, "no model; give one with --model FILE");
   if (options.dump_logits && options.out.empty()) {
@@ -220,19 +222,14 @@ RunCommand register_run(CLI::App& app) {
   const auto options = std::make_shared<RunOptions>();
   auto* const prompt =
       app.add_option("-p,--prompt", options->prompt, "the prompt itself")->type_name("TEXT");
-  app.add_option("-f,--prompt-file", options->prompt_file,
-                 "a file whose bytes are the prompt, the last line break too; - is standard input")
-      ->type_name("FILE");
-  app.add_option("--tokens", options->tokens_file, "a file of token ids: 1 2 3 or [1,2,3]")
-      ->type_name("FILE");
-  app.add_option("-r,--requests", options->requests_file,
-                 "JSON Lines, one {\"id\":…, \"text\":… or \"tokens\":…, \"max_tokens\":…} a line")
-      ->type_name("FILE");
-  app.add_option("-n,--max-tokens", options->max_tokens,
-                 "tokens to generate; 2 is one by the prefill and one by decode0")
-      ->type_name("N")
-      ->capture_default_str();
-  app.add_option("-o,--out", options->out, "folder for records and effective.json; absent or empty")
+  add_path(app, "-f,--prompt-file", options->prompt_file,
+           "a file whose bytes are the prompt, the last line break too; - is standard input");
+  add_path(app, "--tokens", options->tokens_file, "a file of token ids: 1 2 3 or [1,2,3]");
+  add_path(app, "-r,--requests", options->requests_file,
+           "JSON Lines, one {\"id\":…, \"text\":… or \"tokens\":…, \"max_tokens\":…} a line");
+  add_number(app, "-n,--max-tokens", options->max_tokens, {0, kMostTokens},
+             "tokens to generate; 2 is one by the prefill and one by decode0");
+  add_path(app, "-o,--out", options->out, "folder for records and effective.json; absent or empty")
       ->type_name("DIR");
   add_model_options(app, options->model);
   app.add_flag("--greedy", options->greedy, "take the token with the largest logit (the default)");
@@ -240,16 +237,15 @@ RunCommand register_run(CLI::App& app) {
                  "draw from softmax(logits / T); 0 takes the largest")
       ->type_name("T")
       ->capture_default_str();
-  app.add_option("--top-k", options->sampling.top_k, "draw from the K most likely; 0: from all")
-      ->type_name("K")
-      ->capture_default_str();
+  add_number(app, "--top-k", options->sampling.top_k, {0, kMostPositions},
+             "draw from the K most likely; 0: from all")
+      ->type_name("K");
   app.add_option("--top-p", options->sampling.top_p,
                  "draw from the fewest most likely tokens that have probability P together")
       ->type_name("P")
       ->capture_default_str();
-  app.add_option("--seed", options->sampling.seed, "of the draws: the same seed, the same text")
-      ->type_name("N")
-      ->capture_default_str();
+  add_number(app, "--seed", options->sampling.seed, {0, UINT64_MAX},
+             "of the draws: the same seed, the same text");
   app.add_flag("--no-stop-at-eos", options->no_stop_at_eos, "go on after an end token");
   app.add_flag("--dump-logits", options->dump_logits,
                "write the logits of each request as fp32 into --out");

@@ -6,6 +6,7 @@
 
 #include "cli/cli.h"
 #include "cli/cli_input.h"
+#include "cli/cli_options.h"
 #include "cli/describe.h"
 #include "cli/inspect.h"
 #include "contract/text.h"
@@ -78,8 +79,7 @@ Result<> tokenize(const TokenizeOptions& options) {
 
 RunCommand register_tokenize(CLI::App& app) {
   const auto options = std::make_shared<TokenizeOptions>();
-  app.add_option("-m,--model", options->model, "GGUF file; its weights are not needed")
-      ->type_name("FILE");
+  add_path(app, "-m,--model", options->model, "GGUF file; its weights are not needed");
   auto* const text = app.add_option("--text", options->text, "the text itself")->type_name("TEXT");
   app.add_option("--file", options->files,
                  "a file with the text, read byte for byte; - is standard input; may be repeated")
@@ -105,7 +105,7 @@ RunCommand register_inspect(CLI::App& app) {
     bool json = false;
   };
   const auto options = std::make_shared<Options>();
-  app.add_option("MODEL", options->model, "GGUF file")->type_name("FILE");
+  add_path(app, "MODEL", options->model, "GGUF file");
   app.add_flag("--json", options->json, "as JSON");
   app.footer(
       "Whether greta-infer can run the file and why not, its metadata, and each tensor with its "

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "cli/cli.h"
+#include "cli/cli_options.h"
 #include "synth/synth.h"
 
 namespace greta::engine {
@@ -53,17 +54,18 @@ Result<> synth(Options& options) {
 
 RunCommand register_synth(CLI::App& app) {
   const auto options = std::make_shared<Options>();
-  app.add_option("OUT", options->out, "GGUF file to write")->type_name("FILE");
+  add_path(app, "OUT", options->out, "GGUF file to write");
   app.add_option("--shape", options->synth.shape, "a model's shape (--list)")
       ->capture_default_str();
   app.add_option("--type", options->synth.type, "how the matrices are stored (--list)")
       ->capture_default_str();
-  app.add_option("--seed", options->synth.seed, "names the weights: same seed, same bytes")
-      ->capture_default_str();
-  app.add_option("--layers", options->synth.layers, "instead of the shape's")->type_name("N");
-  app.add_option("--vocab", options->synth.vocab, "instead of the shape's, 512 or more")
-      ->type_name("N");
-  app.add_option("--context", options->synth.context, "instead of the shape's")->type_name("N");
+  add_number(app, "--seed", options->synth.seed, {0, UINT64_MAX},
+             "names the weights: same seed, same bytes");
+  add_number(app, "--layers", options->synth.layers, {1, 1000}, "instead of the shape's");
+  add_number(app, "--vocab", options->synth.vocab, {512, kMostPositions},
+             "instead of the shape's, 512 or more");
+  add_number(app, "--context", options->synth.context, {1, kMostPositions},
+             "instead of the shape's");
   app.add_flag("--list", options->list, "show the shapes and types");
   app.footer(
       "The weights are random: what it says is noise, what it costs is real. Example:\n"

@@ -129,9 +129,17 @@ TEST_F(Cli, EveryWrongCommandLineIsOneLineAndItsExitCode) {
       {{"run", "--prompt", "x"}, {}, 2, "no model; give one with --model FILE"},
       {{"run", "--model", model}, {}, 2, "no prompt; give one of --prompt"},
       {kHi + Words{"--tokens", "x"}, {}, 2, "more than one prompt"},
-      {kHi + Words{"--max-tokens", "many"}, {}, 2, "--max-tokens"},
-      {kHi + Words{"--max-tokens", "-1"}, {}, 2, "--max-tokens -1 is below 0"},
-      {kHi + Words{"--threads", "-1"}, {}, 2, "--threads -1: expected a number from 1 to 1024"},
+      {kHi + Words{"--max-tokens", "many"}, {}, 2, "--max-tokens many: expected a whole number"},
+      {kHi + Words{"--max-tokens", "-1"}, {}, 2, "--max-tokens -1: expected a whole number from 0"},
+      {kHi + Words{"-t", "0"}, {}, 2, "--threads 0: expected a whole number from 1 to 1024"},
+      {kHi + Words{"--threads=-1"}, {}, 2, "--threads -1: expected a whole number from 1 to 1024"},
+      {kHi + Words{"--seed", "-1"}, {}, 2, "--seed -1: expected a whole number from 0 to 1844"},
+      {kHi + Words{"--seed", "18446744073709551616"}, {}, 2, "6: expected a whole number from 0"},
+      {kHi + Words{"--top-k", "1.5"}, {}, 2, "--top-k 1.5: expected a whole number"},
+      {kHi + Words{"--temperature", "nan"}, {}, 2, "--temperature nan is outside 0 to 100"},
+      {kHi + Words{"--temperature", "1", "--top-p", "0"}, {}, 2, "expected above 0 and at most 1"},
+      {kHi + Words{"-o", ""}, {}, 2, "--out \"\": expected the name of a file or folder"},
+      {kHi + Words{"--requests", ""}, {}, 2, "--requests \"\": expected the name"},
       {kHi + Words{"--numerics", "stric"},
        {},
        2,
@@ -148,7 +156,22 @@ TEST_F(Cli, EveryWrongCommandLineIsOneLineAndItsExitCode) {
        {"GRETA_TRACE_STGAE=1"},
        2,
        "unknown flag GRETA_TRACE_STGAE (did you mean `GRETA_TRACE_STAGE`?)"},
-      {kHi, {"GRETA_TRACE_ATTN_LAYERS=31"}, 2, "layers of the model, which are 0 to 7"},
+      {kHi,
+       {"GRETA_TRACE_ATTN_LAYERS=31"},
+       2,
+       "GRETA_TRACE_ATTN_LAYERS=31: expected layers of the model, which are 0 to 7"},
+      {kHi,
+       {"GRETA_TRACE_ATTN_HEAD=2,64"},
+       2,
+       "GRETA_TRACE_ATTN_HEAD=2,64: expected heads of the model, which are 0 to "},
+      {kHi + Words{"--backend", "ref"},
+       {"GRETA_TRACE_V_ADDR=1"},
+       4,
+       "GRETA_TRACE_V_ADDR=1: this backend has no KV cache"},
+      {kHi + Words{"--backend", "ref"},
+       {"GRETA_TRACE_ATTN_DECODE_VERIFY=1", "GRETA_TRACE_KV_INVARIANTS=1"},
+       4,
+       "GRETA_TRACE_KV_INVARIANTS=1: this backend has no KV cache"},
       {kHi, {"GRETA_TRACE_READOUT_OUT=a/b.jsonl"}, 2, "outputs live in the folder --out"},
       {kHi, {"GRETA_MAX_SEQ_LEN=100000"}, 2, "the model was trained for 1024 positions"},
       {kHi, {"GRETA_INJECT=kv_layer_bsae"}, 2, "did you mean `kv_layer_base`?"},
@@ -204,9 +227,16 @@ TEST_F(Cli, EveryWrongCommandLineIsOneLineAndItsExitCode) {
        {},
        2,
        "would replace a file that is read"},
-      {{"synth", "--layers", "-1", folder_ / "x.gguf"}, {}, 2, "layers must be 1 to 1000"},
+      {{"synth", "--layers", "-1", folder_ / "x.gguf"}, {}, 2, "--layers -1: expected a whole"},
+      {{"synth", ""}, {}, 2, "OUT \"\": expected the name"},
       {{"inspect", "/none.gguf"}, {}, 3, "/none.gguf: cannot open"},
-      {{"bench", "--model", model, "--repeat", "0"}, {}, 2, "--repeat must be at least 1"},
+      {{"bench", "--model", model, "--repeat", "0"}, {}, 2, "--repeat 0: expected a whole number"},
+      {{"bench", "--model", model, "--traces", ""}, {}, 2, "--traces \"\": expected the name"},
+      {{"perplexity", "--model", model, "--windows", "-1"},
+       {},
+       2,
+       "--windows -1: expected a whole"},
+      {{"perplexity", "--model", model, "-c", "1"}, {}, 2, "--context 1: expected a whole number"},
       {{"bench", "--model", model, "-p", "2000"}, {}, 2, "do not fit into the 1024 positions"},
   };
   for (const auto& [arguments, environment, exit_code, message] : cases) {
@@ -218,6 +248,69 @@ TEST_F(Cli, EveryWrongCommandLineIsOneLineAndItsExitCode) {
   }
 }
 
+// Commands that read no flag, too: the variable stands there for the next command.
+TEST_F(Cli, EveryCommandRefusesAnUnknownFlag) {
+  const std::vector<Words> commands = {{"inspect", GRETA_TINY},
+                                       {"tokenize", "--model", GRETA_TINY, "--text", "Hi"},
+                                       {"describe", "--json"},
+                                       {"synth", "--list"},
+                                       {"bench"},
+                                       {"perplexity"},
+                                       {"run"}};
+  for (const Words& command : commands) {
+    EXPECT_EQ(run(command, {"GRETA_TRACE_STGAE=1"}), 2) << command[0];
+    EXPECT_NE(err_.find("unknown flag GRETA_TRACE_STGAE (did you mean `GRETA_TRACE_STAGE`?)"),
+              std::string::npos)
+        << command[0] << ": " << err_;
+    EXPECT_EQ(out_, "") << command[0];
+  }
+  EXPECT_EQ(run({"describe"}, {"GRETA_STORE=/x.sqlite", "GRETA_TRACE_STAGE=1"}), 0) << err_;
+  EXPECT_EQ(err_, "");
+}
+
+// The answer stays; what the flags asked for in vain is told, a line each.
+TEST_F(Cli, FlagsWithoutEffectAreToldOf) {
+  put(folder_ / "ids", "1 2 3 4 5 6 7 8 9 10");
+  const Words two = kHi + Words{"-n", "2", "--out", folder_ / "out"};
+  const Words bench = {"bench", "--model", GRETA_TINY, "-p", "4", "-d", "1", "-r", "1"};
+  const Words perplexity = {"perplexity",    "--model",   GRETA_TINY, "--tokens",
+                            folder_ / "ids", "--context", "8"};
+  const std::string unread = "greta-infer: warning: set, but nothing in this run read it: ";
+  struct Case {
+    Words arguments, environment;
+    std::string told;
+  };
+  const std::vector<Case> cases = {
+      {two, {"GRETA_TRACE_STAGE=1", "GRETA_TRACE_STAGE_PHASES=decode0,decode7"}, ""},
+      {two,
+       {"GRETA_TRACE_STAGE=1", "GRETA_TRACE_STAGE_PHASES=decode1,decode7"},
+       "greta-infer: warning: GRETA_TRACE_STAGE_PHASES=decode1,decode7 matched no pass of this "
+       "run\n"},
+      {two, {"GRETA_TRACE_STAGE=1", "GRETA_TRACE_STAGE_POSITIONS=0,900"}, ""},
+      {two,
+       {"GRETA_TRACE_STAGE=1", "GRETA_TRACE_STAGE_POSITIONS=900"},
+       "greta-infer: warning: GRETA_TRACE_STAGE_POSITIONS=900 matched no position of this run\n"},
+      // No pass, so no position: the phases are at fault. A verification of decode sees no prefill.
+      {two,
+       {"GRETA_TRACE_ATTN_DECODE_VERIFY=1", "GRETA_TRACE_ATTN_PHASES=prefill_last",
+        "GRETA_TRACE_ATTN_POSITIONS=0"},
+       "greta-infer: warning: GRETA_TRACE_ATTN_PHASES=prefill_last matched no pass of this run\n"},
+      {two,
+       {"GRETA_TRACE_STAGE_LAYERS=1", "GRETA_ATTN_DECODE_REF=1"},
+       unread + "GRETA_TRACE_STAGE_LAYERS, GRETA_ATTN_DECODE_REF\n"},
+      {bench, {"GRETA_TRACE_STAGE=1"}, unread + "GRETA_TRACE_STAGE\n"},
+      {bench + Words{"--traces", folder_ / "traces"}, {"GRETA_TRACE_STAGE=1"}, ""},
+      {perplexity, {"GRETA_TRACE_STAGE=1"}, unread + "GRETA_TRACE_STAGE\n"},
+      {perplexity, {"GRETA_FORCE_ATTN_DECODE_KERNEL=fused"}, ""},
+  };
+  for (const auto& [arguments, environment, told] : cases) {
+    fs::remove_all(folder_ / "out");
+    EXPECT_EQ(run(arguments, environment), 0) << err_;
+    EXPECT_EQ(err_, told) << environment.back();
+    EXPECT_NE(out_, "");
+  }
+}
+
 TEST_F(Cli, RunAnswersAndRecords) {
   const fs::path out = folder_ / "out";
   ASSERT_EQ(run(kHi + Words{"--max-tokens", "3", "--threads", "2", "--greedy", "--out", out},
@@ -225,7 +318,7 @@ TEST_F(Cli, RunAnswersAndRecords) {
             0)
       << err_;
   EXPECT_EQ(out_, " Buenos Aires.\n");
-  EXPECT_EQ(err_, "");
+  EXPECT_NE(err_.find("nothing in this run read it: GRETA_ATTN_DECODE_REF\n"), std::string::npos);
   expect_whole_lines(out);
   EXPECT_FALSE(fs::exists(out / "readout.jsonl"));
   std::istringstream lines(content(out / "answers.jsonl"));
@@ -340,9 +433,12 @@ TEST_F(Cli, AFullDiskIsAnErrorAndLeavesNoHalfRecord) {
   EXPECT_GT(fs::file_size(out / "stage_trace.jsonl"), 0u);
   expect_whole_lines(out);
   EXPECT_FALSE(fs::exists(out / "request_end.jsonl"));
-  EXPECT_EQ(run({"describe"}, {}, {.stdout_path = "/dev/full"}), 2);
-  EXPECT_NE(err_.find("cannot write to stdout: No space left on device"), std::string::npos)
-      << err_;
+  for (const Words& talk :
+       {Words{"describe"}, Words{"--help"}, Words{"run", "--help"}, Words{"--version"}}) {
+    EXPECT_EQ(run(talk, {}, {.stdout_path = "/dev/full"}), 2) << talk[0];
+    EXPECT_NE(err_.find("cannot write to stdout: No space left on device"), std::string::npos)
+        << err_;
+  }
 }
 
 TEST_F(Cli, LooksAtModelsAndTexts) {
@@ -481,7 +577,10 @@ TEST_F(Cli, ProgressOnlyWhereItIsAskedFor) {
   EXPECT_EQ(err_, "");
   ASSERT_EQ(run(base + Words{"--progress"}), 0);
   EXPECT_NE(err_.find("reading the model"), std::string::npos) << err_;
-  EXPECT_NE(err_.find("scored 50 % of 2 windows"), std::string::npos) << err_;
+  EXPECT_NE(err_.find("scored 26 % of 2 windows"), std::string::npos) << err_;
+  // Within a window, too.
+  ASSERT_EQ(run(base + Words{"--progress", "--windows", "1"}), 0);
+  EXPECT_NE(err_.find("scored 52 % of 1 window\n"), std::string::npos) << err_;
 }
 
 TEST_F(Cli, HelpIsThere) {

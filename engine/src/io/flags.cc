@@ -212,7 +212,7 @@ Result<Flags> Flags::parse(std::span<const std::string> environment) {
       std::vector<std::string> names;
       for (const auto& info : kFlags) names.emplace_back(info.name);
       return fail(EngineExit::usage, "unknown flag " + printable(name) + did_you_mean(name, names) +
-                                         "; `greta-infer describe` lists the flags");
+                                         "; unset it, and `greta-infer describe` lists the flags");
     }
     const std::string value = equals == std::string::npos ? "" : entry.substr(equals + 1);
     TRY(check_value(*flag, value));
@@ -329,6 +329,30 @@ std::vector<Flags::Effective> Flags::effective() const {
     out.push_back({std::string(kFlags[i].name), values_[i].text,
                    values_[i].from_environment ? "env" : "default", values_[i].read});
   }
+  return out;
+}
+
+const std::shared_ptr<Flags::Looks>& Flags::looks(std::string_view name) const {
+  return at(name).looks;
+}
+
+std::vector<std::string> Flags::without_effect() const {
+  std::vector<std::string> out;
+  std::vector<std::string> unread;
+  for (size_t i = 0; i < std::size(kFlags); ++i) {
+    const Value& value = values_[i];
+    if (!value.from_environment) continue;
+    const std::string name(kFlags[i].name);
+    if (!value.read) unread.push_back(name);
+    if (!value.read || value.looks->matched) continue;
+    // A trace asks for phases first: positions that it never asked for are not at fault.
+    if (kFlags[i].type == FlagType::phases) {
+      out.push_back(name + "=" + printable(value.text) + " matched no pass of this run");
+    } else if (kFlags[i].type == FlagType::positions && value.looks->asked) {
+      out.push_back(name + "=" + printable(value.text) + " matched no position of this run");
+    }
+  }
+  if (!unread.empty()) out.push_back("set, but nothing in this run read it: " + joined(unread));
   return out;
 }
 

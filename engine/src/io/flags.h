@@ -4,6 +4,7 @@
 // that effective.json can say which flags nothing read.
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -87,11 +88,27 @@ class Flags {
   };
   std::vector<Effective> effective() const;
 
+  // Of a phases or positions flag: whether a trace asked if something of the run was in the
+  // selection, and whether something was. The trace tells; it may outlive the flags.
+  struct Looks {
+    bool asked = false, matched = false;
+    bool tell(bool match) {
+      asked = true;
+      matched = matched || match;
+      return match;
+    }
+  };
+  const std::shared_ptr<Looks>& looks(std::string_view name) const;
+  // What a run without an error has to tell of its flags, a line each: a selection of phases or
+  // positions that nothing of the run was in, and the flags that were set and that nothing read.
+  std::vector<std::string> without_effect() const;
+
  private:
   struct Value {
     std::string text;
     bool from_environment = false;
     mutable bool read = false;
+    std::shared_ptr<Looks> looks = std::make_shared<Looks>();
   };
   const Value& at(std::string_view name, FlagType type) const;  // asserts that the table has it
   const Value& at(std::string_view name) const;

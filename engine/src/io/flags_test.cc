@@ -46,6 +46,31 @@ TEST(Flags, OnlyWhatWasAskedForCountsAsRead) {
   }
 }
 
+TEST(Flags, WhatHadNoEffectIsTold) {
+  const auto flags = parse({"GRETA_ATTN_DECODE_REF=1", "GRETA_TRACE_STAGE=1",
+                            "GRETA_TRACE_STAGE_PHASES=decode9", "GRETA_TRACE_STAGE_POSITIONS=7",
+                            "GRETA_TRACE_W_POSITIONS=7", "GRETA_TRACE_KV_INVARIANTS=1"});
+  ASSERT_TRUE(flags);
+  using Lines = std::vector<std::string>;
+  EXPECT_EQ(flags->without_effect().size(), 1u) << "nothing was read";
+  for (const char* read : {"GRETA_TRACE_STAGE", "GRETA_TRACE_STAGE_PHASES",
+                           "GRETA_TRACE_STAGE_POSITIONS", "GRETA_TRACE_W_POSITIONS"}) {
+    flags->text(read);
+  }
+  const std::string unread =
+      "set, but nothing in this run read it: GRETA_ATTN_DECODE_REF, GRETA_TRACE_KV_INVARIANTS";
+  // Positions that no trace came to look at are not at fault.
+  EXPECT_EQ(flags->without_effect(),
+            (Lines{"GRETA_TRACE_STAGE_PHASES=decode9 matched no pass of this run", unread}));
+  flags->looks("GRETA_TRACE_STAGE_PHASES")->tell(true);
+  flags->looks("GRETA_TRACE_STAGE_POSITIONS")->tell(false);
+  EXPECT_EQ(flags->without_effect(),
+            (Lines{"GRETA_TRACE_STAGE_POSITIONS=7 matched no position of this run", unread}));
+  flags->looks("GRETA_TRACE_STAGE_POSITIONS")->tell(true);
+  flags->looks("GRETA_TRACE_STAGE_POSITIONS")->tell(false);
+  EXPECT_EQ(flags->without_effect(), Lines{unread}) << "once is enough";
+}
+
 TEST(Flags, ListsLayersAndPhases) {
   const auto flags =
       parse({"GRETA_TRACE_ATTN_POINTS=q,attn_out", "GRETA_TRACE_ATTN_LAYERS=0,3-5,last",
@@ -85,10 +110,11 @@ TEST(Flags, LayersAndHeadsThatTheModelDoesNotHaveAreAnError) {
 TEST(Flags, BadNamesAndValues) {
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"GRETA_TRACE_STGAE=1",
-       "unknown flag GRETA_TRACE_STGAE (did you mean `GRETA_TRACE_STAGE`?); `greta-infer describe` "
+       "unknown flag GRETA_TRACE_STGAE (did you mean `GRETA_TRACE_STAGE`?); unset it, and "
+       "`greta-infer describe` "
        "lists "
        "the flags"},
-      {"GRETA_=1", "unknown flag GRETA_; `greta-infer describe` lists the flags"},
+      {"GRETA_=1", "unknown flag GRETA_; unset it, and `greta-infer describe` lists the flags"},
       {"GRETA_TRACE_STAGE=2",
        "GRETA_TRACE_STAGE=2: expected 0 or 1 (also true, false, yes, no, on, off)"},
       {"GRETA_TRACE_STAGE=",

@@ -9,6 +9,9 @@ namespace {
 
 // Rows of logits that are computed at a time take at most this many bytes.
 constexpr int64_t kLogitBytes = int64_t{32} << 20;
+// Rows that are not scored are fed this many at a time: enough for the matmuls, and few enough that
+// progress in a long window is seen.
+constexpr int64_t kFedAtATime = 256;
 
 double log_sum_exp(std::span<const float> logits) {
   const double largest = *std::max_element(logits.begin(), logits.end());
@@ -29,13 +32,17 @@ double quantile(const std::vector<double>& sorted, double share) {
 
 class WindowScorer {
  public:
+  // Called with the rows of the window that were fed up to now.
+  using OnRows = std::function<void(const Window& window, int64_t rows)>;
+
   WindowScorer(Backend& backend, int64_t vocab, std::span<const int32_t> tokens, int32_t bos,
-               const OnScoredRow& on_row)
+               const OnScoredRow& on_row, OnRows on_rows)
       : backend_(backend),
         vocab_(vocab),
         tokens_(tokens),
         bos_(bos),
         on_row_(on_row),
+        on_rows_(std::move(on_rows)),
         rows_at_a_time_(
             std::max<int64_t>(1, kLogitBytes / (vocab * static_cast<int64_t>(sizeof(float))))) {}
 
@@ -45,12 +52,17 @@ class WindowScorer {
     std::vector<int32_t> fed(text.begin(), text.end());
     if (bos_ >= 0) fed[0] = bos_;
     backend_.reset();
-    if (window.first_scored > 0) TRY(feed(fed, 0, window.first_scored, 0));
+    for (int64_t row = 0; row < window.first_scored; row += kFedAtATime) {
+      const int64_t rows = std::min(kFedAtATime, window.first_scored - row);
+      TRY(feed(fed, row, rows, 0));
+      on_rows_(window, row + rows);
+    }
     // The last token is not fed: nothing is left for it to predict.
     for (int64_t row = window.first_scored; row < window.length - 1; row += rows_at_a_time_) {
       const int64_t rows = std::min(rows_at_a_time_, window.length - 1 - row);
       TRY(feed(fed, row, rows, rows));
       TRY(show(window, row, rows));
+      on_rows_(window, row + rows);
     }
     return {};
   }
@@ -81,6 +93,7 @@ class WindowScorer {
   std::span<const int32_t> tokens_;
   int32_t bos_;
   const OnScoredRow& on_row_;
+  OnRows on_rows_;
   int64_t rows_at_a_time_;
   std::vector<float> logits_;
 };
@@ -161,12 +174,13 @@ Divergence::Summary Divergence::summary() const {
 
 Result<> score_windows(Backend& backend, int64_t vocab, std::span<const int32_t> tokens,
                        const std::vector<Window>& windows, int32_t bos, const OnScoredRow& on_row,
-                       const OnWindow& on_window) {
-  WindowScorer scorer(backend, vocab, tokens, bos, on_row);
-  for (size_t i = 0; i < windows.size(); ++i) {
-    TRY(scorer.score(windows[i]));
-    if (on_window) on_window(i + 1, windows.size());
-  }
+                       const OnProgress& on_progress) {
+  size_t whole = 0;
+  WindowScorer scorer(backend, vocab, tokens, bos, on_row, [&](const Window& window, int64_t rows) {
+    const auto part = static_cast<double>(rows) / static_cast<double>(window.length - 1);
+    if (on_progress) on_progress(static_cast<double>(whole) + part, windows.size());
+  });
+  for (; whole < windows.size(); ++whole) TRY(scorer.score(windows[whole]));
   return {};
 }
 

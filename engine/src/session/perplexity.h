@@ -59,14 +59,14 @@ class Divergence {
 
 // Called with each scored row, in the order of the text.
 using OnScoredRow = std::function<Result<>(int32_t target, std::span<const float> logits)>;
-// Called after each window.
-using OnWindow = std::function<void(size_t done, size_t windows)>;
+// Called many times a window, which may be long: windows done, with the part of the one that runs.
+using OnProgress = std::function<void(double done, size_t windows)>;
 
 // Feeds the windows of `tokens`, teacher-forced, and shows every scored row. The memory of logits
 // is bounded whatever the window: a few rows at a time. Errors (EngineExit::numeric) when a logit
 // is not finite.
 Result<> score_windows(Backend& backend, int64_t vocab, std::span<const int32_t> tokens,
                        const std::vector<Window>& windows, int32_t bos, const OnScoredRow& on_row,
-                       const OnWindow& on_window = {});
+                       const OnProgress& on_progress = {});
 
 }  // namespace greta::engine

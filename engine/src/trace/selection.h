@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -22,11 +23,13 @@ class Selection {
   bool layer(int64_t layer) const { return layer < 0 || layers_.contains(layer, layer_count_); }
   bool head(int64_t head, int64_t heads) const { return heads_.contains(head, heads); }
   bool head(int64_t head) const { return heads_.contains(head, head_count_); }
-  bool phase(const Pass& pass) const { return phase_selected(phases_, pass.phase()); }
+  bool phase(const Pass& pass) const;
   // The selected rows of a pass, ascending; none where its phase is not selected.
   std::vector<int64_t> rows(const Pass& pass) const;
 
  private:
+  // Null where the trace has no such flag.
+  std::shared_ptr<Flags::Looks> phases_looks_, positions_looks_;
   int64_t layer_count_, head_count_;
   NumberSet layers_, heads_, positions_;
   std::string phases_ = "all";
