@@ -41,7 +41,8 @@ TEST(Describe, TextNamesEveryFlag) {
 }
 
 TEST(Describe, FlagsPageIsTheTable) {
-  if (std::getenv("GRETA_UPDATE_GOLDENS") != nullptr) std::ofstream(FLAGS_PAGE) << flags_page();
+  const char* const update = std::getenv("GRETA_UPDATE_GOLDENS");
+  if (update != nullptr && *update != '\0') std::ofstream(FLAGS_PAGE) << flags_page();
   std::ostringstream page;
   page << std::ifstream(FLAGS_PAGE).rdbuf();
   EXPECT_EQ(page.str(), flags_page()) << "regenerate engine/FLAGS.md with GRETA_UPDATE_GOLDENS=1";

@@ -295,7 +295,7 @@ TEST(Golden, IdsOfGretaTiny) {
     EXPECT_EQ(decode(**tokenizer, entry["ids"]),
               "<|begin_of_text|>" + entry["text"].get<std::string>());
   }
-  if (std::getenv("GRETA_UPDATE_GOLDENS") != nullptr) {
+  if (const char* update = std::getenv("GRETA_UPDATE_GOLDENS"); update && *update != '\0') {
     std::ofstream out(TOKEN_GOLDEN);
     out << "[\n";
     for (size_t i = 0; i < now.size(); ++i)

@@ -101,7 +101,13 @@ int run_greta(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    if (error.get_exit_code() == 0) {  // --help, --version
+      app.exit(error);
+      std::cout << std::flush;
+      if (std::cout) return 0;
+      std::cerr << "error: standard output cannot be written\n";
+      return static_cast<int>(Exit::infrastructure);
+    }
     if (argc == 1) {
       std::cout << app.help();
       return static_cast<int>(Exit::usage);

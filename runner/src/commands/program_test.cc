@@ -53,9 +53,13 @@ class Program : public Experiment {
         "expect: [{id: gap, metric: readout.gap, agg: max, le: 2.5}]\n");
   }
   Finished greta(const std::vector<std::string>& words) {
+    std::vector<std::string> argv = {GRETA_BINARY};
+    argv.insert(argv.end(), words.begin(), words.end());
+    return run(argv);
+  }
+  Finished run(const std::vector<std::string>& argv) {
     Command command;
-    command.argv = {GRETA_BINARY};
-    command.argv.insert(command.argv.end(), words.begin(), words.end());
+    command.argv = argv;
     command.working_folder = folder_.path();
     command.stdout_file = folder_ / "stdout";
     command.stderr_file = folder_ / "stderr";
@@ -145,6 +149,16 @@ TEST_F(Program, TheCommandLineSaysTheNearest) {
   }
   EXPECT_EQ(greta({"--version"}).exit_code, 0);
   EXPECT_TRUE(out().starts_with("greta ")) << out();
+}
+
+TEST_F(Program, HelpThatCannotBeWrittenIsAnError) {
+  for (const std::string words : {"--help", "run --help", "--version"}) {
+    EXPECT_EQ(run({"/bin/sh", "-c", GRETA_BINARY " " + words}).exit_code, 0) << words;
+    EXPECT_NE(out(), "") << words;
+    const Finished full = run({"/bin/sh", "-c", GRETA_BINARY " " + words + " >/dev/full"});
+    EXPECT_EQ(full.exit_code, static_cast<int>(Exit::infrastructure)) << words;
+    EXPECT_EQ(err(), "error: standard output cannot be written\n") << words;
+  }
 }
 
 TEST_F(Program, JsonIsOneObjectALineAndTheStoreMayBeNamedAnywhere) {

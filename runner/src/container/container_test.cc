@@ -108,7 +108,7 @@ void compare_with_golden(const std::string& name, const std::vector<std::string>
   std::string text;
   for (const auto& word : argv) text += word + "\n";
   const fs::path golden = fs::path(RUNNER_TESTDATA) / "argv" / (name + ".txt");
-  if (const char* update = std::getenv("GRETA_UPDATE_GOLDENS"); update && *update == '1') {
+  if (const char* update = std::getenv("GRETA_UPDATE_GOLDENS"); update && *update != '\0') {
     ASSERT_TRUE(make_folders(golden.parent_path()));
     ASSERT_TRUE(write_file(golden, text));
   }

@@ -136,7 +136,7 @@ TEST_F(Reports, LookLikeTheGoldenFiles) {
         std::pair{Language::both, "report_both.md"}}) {
     const std::filesystem::path golden = std::filesystem::path(STORE_DIR) / "testdata" / file;
     const std::string text = stable(write(run, language));
-    if (std::getenv("GRETA_UPDATE_GOLDENS") != nullptr) {
+    if (const char* update = std::getenv("GRETA_UPDATE_GOLDENS"); update && *update != '\0') {
       std::filesystem::create_directories(golden.parent_path());
       std::ofstream(golden, std::ios::binary) << text;
     }
