@@ -12,9 +12,11 @@
 namespace greta::reference {
 namespace {
 
-constexpr double kUnit = 0x1p-24;  // unit roundoff of fp32
+constexpr double kUnit = 0x1p-24;        // unit roundoff of fp32
+constexpr double kUnderflow = 0x1p-149;  // ω: a product of fp32 is off by this where it is tiny
 constexpr double kRopeError = 4 * kUnit;
-constexpr double kExpError = 5 * kUnit;  // with the product that it goes into
+constexpr double kRopeUnderflow = 2 * kUnderflow;  // two products an element
+constexpr double kExpError = 5 * kUnit;            // with the product that it goes into
 constexpr double kLambda = 8;
 constexpr double kSmallest = 0x1p-126;  // a weight below it may be flushed to zero
 
@@ -97,7 +99,7 @@ StoredHead History::stored(int64_t layer, int64_t kv_head, int64_t first, int64_
     }
     rope_.rotate(first + row, pre, rotated, reach);
     for (size_t i = 0; i < pre.size(); ++i) {
-      const double error = kRopeError * reach[i];
+      const double error = kRopeError * reach[i] + kRopeUnderflow;
       if (slots.smooth_k_errors) {  // the rounding to fp32 is within `error`
         slots.k[target + i] = rotated[i];
         slots.k_error[target + i] = error;
@@ -123,24 +125,25 @@ HeadAnswer attend(std::span<const float> q_pre, int64_t position, const StoredHe
   const std::vector<double> pre(q_pre.begin(), q_pre.end());
   std::vector<double> q(d), q_error(d);
   rope.rotate(position, pre, q, q_error);
-  for (double& reach : q_error) reach *= kRopeError;
+  for (double& reach : q_error) reach = reach * kRopeError + kRopeUnderflow;
 
   HeadAnswer answer{.out = std::vector<double>(d), .bound = std::vector<double>(d)};
   std::vector<double> score(n), common(n), own(n);  // s_j, a_j, b_j
   std::vector<bool> record(n);
   double largest = -std::numeric_limits<double>::infinity();
   for (size_t j = 0; j < n; ++j) {
-    double sum = 0, magnitude = 0, from_q = 0, from_k = 0;
+    double sum = 0, magnitude = 0, from_q = 0, from_k = 0, underflow = 2 * kUnderflow;
     for (size_t i = 0; i < d; ++i) {
       const double k = keys.k[j * d + i], k_error = keys.k_error[j * d + i];
       sum += q[i] * k;
       magnitude += std::abs(q[i] * k);
       from_q += q_error[i] * (std::abs(k) + k_error);
       from_k += std::abs(q[i]) * k_error * (1 + dot_error);
+      underflow += kUnderflow * (1 + std::abs(k));
     }
     score[j] = scale * sum;
     common[j] = scale * (from_q + (keys.smooth_k_errors ? 0 : from_k));
-    own[j] = scale * (dot_error * magnitude + (keys.smooth_k_errors ? from_k : 0));
+    own[j] = scale * (dot_error * magnitude + (keys.smooth_k_errors ? from_k : 0)) + underflow;
     answer.score_bound.push_back(common[j] + own[j]);
     record[j] = j > 0 && score[j] > largest;
     // Written so that a NaN score becomes the maximum, and everything after it NaN.
@@ -177,11 +180,14 @@ HeadAnswer attend(std::span<const float> q_pre, int64_t position, const StoredHe
       summed[i] += (weight[j] + shared + alone) * std::abs(v);
     }
   }
-  const double sums = sum_error(static_cast<int64_t>(n) + rescalings + 3);
+  const int64_t roundings = static_cast<int64_t>(n) + rescalings + 3;
+  const double sums = sum_error(roundings);
+  const double underflow = static_cast<double>(roundings) * kUnderflow;
   const double denominator = 1 - weight_error - sums;
   for (size_t i = 0; i < d; ++i) {
     const double weights = moved[i] + std::min(straight[i], kLambda * std::sqrt(squares[i]));
-    answer.bound[i] = checked(denominator, weights + sums * (summed[i] + std::abs(answer.out[i])));
+    answer.bound[i] =
+        checked(denominator, weights + sums * (summed[i] + std::abs(answer.out[i])) + underflow);
   }
   for (size_t j = 0; j < n; ++j) {
     const double own_error = weight[j] * std::expm1(common[j] + own[j]);
@@ -258,11 +264,11 @@ HeadComparison compare(std::span<const float> got, std::span<const double> ref,
       result.worst_ref = ref[i];
     }
   }
-  const double norm = std::sqrt(ref2);
-  // Relative to nothing: equal is 0, anything else is infinitely far.
-  const auto relative = [norm](double value) {
-    return norm == 0 && value == 0 ? 0.0 : value / norm;
-  };
+  // Relative to nothing is relative to the smallest numbers that fp32 has: both sides of `rel_l2 ≤
+  // bound` stay finite, and it stays the comparison of the two absolute errors.
+  const double least = kUnderflow * std::sqrt(static_cast<double>(got.size()));
+  const double norm = ref2 < least * least ? least : std::sqrt(ref2);  // NaN stays NaN
+  const auto relative = [norm](double value) { return value / norm; };
   result.rel_l2 = relative(std::sqrt(difference2));
   result.bound = relative(std::sqrt(bound2));
   result.ref_rms = std::sqrt(ref2 / static_cast<double>(got.size()));

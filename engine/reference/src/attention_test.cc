@@ -94,24 +94,34 @@ Partial run_online(const std::vector<float>& score, const std::vector<float>& v,
   return part;
 }
 
-std::vector<float> attention_fp32(const Input& in, Order order, Bug bug = Bug::none) {
+std::vector<float> scores_fp32(const Input& in, Order order, Bug bug) {
   const auto d = static_cast<size_t>(in.head_dim);
-  auto n = static_cast<size_t>(in.n);
-  if (bug == Bug::last_key_missing) --n;
   const auto position = in.n - 1;
   const auto q = rotate_fp32(in, in.q.data(), position, bug);
   const float scale =
       bug == Bug::scale ? 1.0f / static_cast<float>(d) : 1.0f / std::sqrt(static_cast<float>(d));
-  std::vector<float> score(n), v(n * d);
-  for (size_t j = 0; j < n; ++j) {
+  std::vector<float> score(static_cast<size_t>(in.n));
+  for (size_t j = 0; j < score.size(); ++j) {
     const auto at = static_cast<int64_t>(j);
     auto k =
         rotate_fp32(in, &in.k[j * d], bug == Bug::k_position && at == position ? at + 1 : at, bug);
     for (size_t i = 0; i < d; ++i) {
       k[i] = static_cast<float>(round_to_storage(k[i], in.kv_type)) * q[i];
-      v[j * d + i] = static_cast<float>(round_to_storage(in.v[j * d + i], in.kv_type));
     }
     score[j] = scale * sum(k, order, bug);
+  }
+  return score;
+}
+
+std::vector<float> attention_fp32(const Input& in, Order order, Bug bug = Bug::none) {
+  const auto d = static_cast<size_t>(in.head_dim);
+  auto n = static_cast<size_t>(in.n);
+  if (bug == Bug::last_key_missing) --n;
+  auto score = scores_fp32(in, order, bug);
+  score.resize(n);
+  std::vector<float> v(n * d);
+  for (size_t i = 0; i < v.size(); ++i) {
+    v[i] = static_cast<float>(round_to_storage(in.v[i], in.kv_type));
   }
   if (bug == Bug::only_itself) return {v.end() - static_cast<ptrdiff_t>(d), v.end()};
 
@@ -178,6 +188,58 @@ TEST(AttentionBound, HoldsForCorrectComputationsAndIsNotAbsurdlyLoose) {
     }
   }
   EXPECT_GT(worst_share, 0.01);  // and some computation comes within two orders of it
+}
+
+// Where products underflow, a rounding is no share of the result; the bound still holds and still
+// catches.
+TEST(AttentionBound, HoldsWhereProductsUnderflow) {
+  std::mt19937 random(25);
+  for (const float scale : {1e-18f, 1e-20f, 1e-22f, 1e-30f, 1e-38f, 1e-41f, 0.0f}) {
+    for (const KvType kv_type : {KvType::f32, KvType::bf16}) {
+      Input input = random_input(random, 64, 40, 1.0, kv_type);
+      for (auto* values : {&input.q, &input.k, &input.v}) {
+        for (float& value : *values) value *= scale;
+      }
+      const HeadAnswer answer = oracle(input);
+      for (const Order order : {Order::sequential, Order::tree, Order::online, Order::split}) {
+        const auto got = attention_fp32(input, order);
+        const auto result = compare(got, answer);
+        EXPECT_EQ(result.over_bound, 0) << scale;
+        EXPECT_LE(result.rel_l2, result.bound) << scale;
+        EXPECT_TRUE(std::isfinite(result.bound)) << scale;
+      }
+      const auto scores = scores_fp32(input, Order::sequential, Bug::none);
+      EXPECT_EQ(compare(scores, answer.score, answer.score_bound).over_bound, 0) << scale;
+      if (scale < 1e-30f) continue;  // what is lost there is lost to a correct computation, too
+      const auto wrong = attention_fp32(input, Order::sequential, Bug::only_itself);
+      const auto result = compare(wrong, answer);
+      EXPECT_GT(result.rel_l2, 10 * result.bound) << scale;
+    }
+  }
+}
+
+// Nothing to be relative to: no infinity that any error is below, and no alarm for an exact zero.
+TEST(Compare, AgainstZerosHoldsAbsoluteErrors) {
+  const StoredHead keys{.positions = 3,
+                        .head_dim = 4,
+                        .k = std::vector<double>(12),
+                        .k_error = std::vector<double>(12),
+                        .v = std::vector<double>(12)};
+  const HeadAnswer zeros = mix(std::vector<float>(3, 0.5f), keys);
+  struct Case {
+    float got;
+    bool holds;
+  };
+  for (const auto& [got, holds] : {Case{0, true}, Case{1e-45f, true}, Case{1e-30f, false}}) {
+    const auto result = compare(std::vector<float>(4, got), zeros);
+    EXPECT_TRUE(std::isfinite(result.bound)) << got;
+    EXPECT_TRUE(std::isfinite(result.rel_l2)) << got;
+    EXPECT_EQ(result.rel_l2 <= result.bound, holds) << got;
+    EXPECT_EQ(result.over_bound == 0, holds) << got;
+  }
+  const std::vector<double> none(4);
+  EXPECT_EQ(compare(std::vector<float>(4), none, none).rel_l2, 0);
+  EXPECT_TRUE(std::isnan(compare(std::vector<float>(4, NAN), none, none).rel_l2));
 }
 
 TEST(AttentionBound, EveryBugIsFarOutside) {

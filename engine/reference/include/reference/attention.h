@@ -44,6 +44,11 @@
 //   shown    a score is off by at most a_j + b_j as they are before the exponential; a weight w_j
 //   by
 //            w_j (η_j + Σ w_i η_i + g) / (1 − Σ w_i η_i − g): its numerator and the sum below it.
+//   tiny     below 2^-126 a rounded product is off by at most ω = 2^-149, whatever its size (a sum
+//   is
+//            exact there): 2ω go to e, ω (d + 2 + Σ |k_ij|) to b_j (products, scale, q
+//            premultiplied), ω (n + rescalings + 3) to the output, whose sum of weights is 1 or
+//            more. So no bound of a sum is 0.
 // Where the denominator is below 1/2 no useful bound exists: it is NaN then, which no gate accepts.
 
 #include <cstdint>
