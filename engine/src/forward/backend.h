@@ -66,6 +66,9 @@ class Backend {
   virtual bool rounds_activations(WeightMatrix matrix, int64_t layer) const {
     return (void)matrix, (void)layer, false;
   }
+  // Does a prefill add up its sums as a decode does? Not where the decode attention is another
+  // kernel than the prefill's.
+  virtual bool prefill_goes_as_decode() const { return true; }
   // Probes are called in the order in which they were attached.
   void attach(Probe* probe) { probes_.push_back(probe); }
   void detach_all() { probes_.clear(); }

@@ -96,6 +96,7 @@ class CpuBackend final : public Backend {
   std::string isa() const override {
     return kernels::isa() + (emulated_ ? "+" + emulated_->isa() : "");
   }
+  bool prefill_goes_as_decode() const override { return !emulated_attention_; }
   bool rounds_activations(WeightMatrix matrix, int64_t layer) const override {
     return takes_eight_bits(weights_.matrix(matrix, layer));
   }

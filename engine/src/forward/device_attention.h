@@ -65,6 +65,11 @@ class DeviceAttention {
   Result<> update(const DeviceStep& step);
   // `launch`, where given, is filled in with what ran.
   Result<> attend(const DeviceStep& step, Probe::DecodeLaunch* launch);
+  // Prefills take the fused kernel, vector code and fp32 sums.
+  bool prefill_goes_as_decode() const {
+    return choice_.arm == DecodeArm::fused && choice_.route == kernels::gpu::Route::valu &&
+           choice_.accumulate == kernels::gpu::Accumulate::f32;
+  }
   bool has_shadow() const { return choice_.shadow; }
   // After attend(): the same rows by the other route. Memory of the host.
   Result<Probe::Shadow> shadow(const DeviceStep& step, const Probe::DecodeLaunch& own);

@@ -187,6 +187,7 @@ class GpuBackend final : public Backend {
     append_launches(*device_, out);
     return out;
   }
+  bool prefill_goes_as_decode() const override { return attention_.prefill_goes_as_decode(); }
   void read_weight(WeightMatrix matrix, int64_t layer, int64_t row,
                    std::span<float> out) const override {
     const kernels::WeightView& view = weights_.host().matrix(matrix, layer);

@@ -49,7 +49,9 @@ Result<std::unique_ptr<Session>> Session::create(Parts parts) {
   parts.probes = std::move(probes);
   for (const auto& probe : parts.probes) parts.backend.attach(probe.get());
 
-  const double bound = consistency_bound(parts.options.numerics, parts.options.kv_type);
+  const bool one_order =
+      parts.options.numerics == Numerics::strict && parts.backend.prefill_goes_as_decode();
+  const double bound = consistency_bound(one_order, parts.options.kv_type);
   const PrefillAgainstDecode against(parts.config, parts.flags, bound);
   auto impl = std::make_unique<Impl>(Impl{.parts = std::move(parts), .prefill_against = against});
   impl->logits.resize(static_cast<size_t>(impl->parts.config.vocab));

@@ -66,8 +66,8 @@ class WatchedOnlyBy {
 
 }  // namespace
 
-double consistency_bound(Numerics numerics, KvType kv_type) {
-  if (numerics == Numerics::strict) return 0;
+double consistency_bound(bool one_order, KvType kv_type) {
+  if (one_order) return 0;
   switch (kv_type) {
     case KvType::f32:
       return 1e-5;

@@ -19,11 +19,12 @@
 
 namespace greta::engine {
 
-// The rel_l2 that a correct engine cannot exceed. strict: 0, every reduction order is fixed and
-// both ways round K and V alike. fast: 1e-5 for fp32 KV; with 16-bit KV a difference in the last
-// fp32 place may round an element of K or V to its other neighbour, a relative change of 2u (u =
-// 2⁻¹¹ fp16, 2⁻⁹ bf16) for each of K and V: 4u.
-double consistency_bound(Numerics numerics, KvType kv_type);
+// The rel_l2 that a correct engine cannot exceed. one_order: 0, prefill and decode add up every sum
+// in one order and round K and V alike (strict numerics, where both go by the same kernels). Else
+// 1e-5 for fp32 KV; with 16-bit KV a difference in the last fp32 place may round an element of K or
+// V to its other neighbour, a relative change of 2u (u = 2⁻¹¹ fp16, 2⁻⁹ bf16) for each of K and V:
+// 4u.
+double consistency_bound(bool one_order, KvType kv_type);
 
 class PrefillAgainstDecode {
  public:

@@ -343,10 +343,10 @@ TEST(Consistency, FitsAFullContextAndASingleToken) {
 }
 
 TEST(Consistency, BoundsFollowTheElementType) {
-  EXPECT_EQ(consistency_bound(Numerics::strict, KvType::bf16), 0);
-  EXPECT_EQ(consistency_bound(Numerics::fast, KvType::f32), 1e-5);
-  EXPECT_EQ(consistency_bound(Numerics::fast, KvType::f16), 0x1p-9);
-  EXPECT_EQ(consistency_bound(Numerics::fast, KvType::bf16), 0x1p-7);
+  EXPECT_EQ(consistency_bound(true, KvType::bf16), 0);
+  EXPECT_EQ(consistency_bound(false, KvType::f32), 1e-5);
+  EXPECT_EQ(consistency_bound(false, KvType::f16), 0x1p-9);
+  EXPECT_EQ(consistency_bound(false, KvType::bf16), 0x1p-7);
 }
 
 }  // namespace
