@@ -331,7 +331,9 @@ class OpsDevice final : public Runtime {
     std::string variant = kRoute == Route::mfma ? "mfma-" : "valu-";
     variant += std::string(to_string(c.type)) + "-sum_";
     variant += std::is_same_v<Sum, SumF32> ? "f32" : std::is_same_v<Sum, SumF16> ? "f16" : "bf16";
-    if (kFault != KernelFault::none) variant += std::string("-fault_") + to_string(kFault);
+    std::string fault;
+    if (kFault != KernelFault::none) fault = std::string("-fault_") + to_string(kFault);
+    variant += fault;
     const int group = a.heads / a.kv_heads;
     const int blocks = a.kv_heads * parts(group, kHeads), z = static_cast<int>(tokens);
     if (op.kernel == AttentionKernel::fused) {
@@ -342,8 +344,9 @@ class OpsDevice final : public Runtime {
           launch({"attention_fused", variant}, attention_fused_splits<T, kRoute, Sum, kFault>,
                  blocks, a.splits, z, kAttentionThreads, a);
       if (!ran.ok()) return ran;
-      return launch({"attention_merge", variant.substr(variant.find('-') + 1)},
-                    attention_merge<T, kFault>, a.heads, 1, z, kMergeThreads, a);
+      // One merge serves both routes and all sums.
+      return launch({"attention_merge", to_string(c.type) + fault}, attention_merge<T, kFault>,
+                    a.heads, 1, z, kMergeThreads, a);
     }
     if (a.scores.size() == 0) {
       a.scores = {scratch.data(), rows * op.keys};
@@ -352,8 +355,8 @@ class OpsDevice final : public Runtime {
     Ran ran = launch({"attention_scores", variant}, attention_scores<T, kRoute, Sum, kFault>,
                      blocks, parts(op.keys, kKeys), z, kAttentionThreads, a);
     if (!ran.ok()) return ran;
-    ran = launch({"attention_softmax", "f32"}, attention_softmax<float, kFault>, a.heads, 1, z,
-                 kAttentionThreads, softmax_of(a));
+    ran = launch({"attention_softmax", "f32" + fault}, attention_softmax<float, kFault>, a.heads, 1,
+                 z, kAttentionThreads, softmax_of(a));
     if (!ran.ok()) return ran;
     return launch({"attention_values", variant}, attention_values<T, kRoute, Sum, kFault>, blocks,
                   1, z, kAttentionThreads, a);
