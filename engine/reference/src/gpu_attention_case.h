@@ -14,16 +14,18 @@
 //                     to fp32: u·|sum|. A group's 9u·max|p| is at most 9u·Σ|p| of that group, so
 //                     that all groups together have 9u·Σ|p|, and each of the 6 groups of a step
 //                     rounds once: (9 + 6·steps)·u.
-//   sm_90             An instruction cuts its products and the sum so far to 25 places below the
-//                     largest one's exponent and their sum toward zero to fp32. (This is measured,
-//                     not published: MMA-Sim, arXiv 2511.10909.) With P products: ((P + 1)/2 +
-//                     2)·u·Σ|p| at worst. BF16: P = 16, three instructions a step: 31.5·u. fp32 in
-//                     TF32 parts: P = 8, six parts, twice: 12 instructions a step, 78·u.
-// reference::attend allows g(n + 3) = min(γ, 8·√n·u) for sums over keys and g(d + 5) for scores.
-// The line of gfx942 lies below both for each n and d (a head_dim of 8: 15u in 13u only if its
-// first parts counted as whole sums; they are 2^-7 and 2^-15 of it, so it is 10u). Those of sm_90
-// do not: 252u against 92u for a head_dim of 128 and BF16; cuts toward zero have a mean, so that
-// the √n of independent roundings is not theirs.
+//   sm_90             An instruction cuts its P products and the sum so far to 25 places below the
+//                     largest one's exponent, and their sum toward zero to fp32 (assumed, after
+//                     MMA-Sim, arXiv 2511.10909): ((P + 1)/2 + 2)·u·Σ|p| at worst. BF16: P = 16,
+//                     three instructions a step: 31.5·u. fp32 in TF32 parts: P = 8, six parts,
+//                     twice: 12 instructions a step, 78·u.
+// reference::attend allows g(d + 5) for scores and g(n + 3) or more for sums over keys, where g(n)
+// is min(γ_n, 8·√n·u). That covers gfx942: from 16 products on its line lies below (from 400 on
+// with 8·√(6·steps) for its roundings, which are to the nearest). Of fewer, at most n − 1 are so
+// small beside the largest (2^-9) that they lose bits, the first two parts are 2^-15 and 2^-7 of
+// the sum, and one rounding counts: (n + 1)·u. It does not cover sm_90: 252u (BF16) and 624u (fp32)
+// against 92u for a head_dim of 128. Cuts toward zero have a mean, so that the √n of independent
+// roundings is not theirs.
 
 #include <cstdint>
 #include <span>
