@@ -24,8 +24,12 @@ embedding_row(EmbeddingLaunch a) {
   for (int c = thread_index(); c * kColumns < columns; c += kElementThreads) {
     float w[kColumns];
     Chunk<W>::load(a.table, row, c, w);
-    for (int i = 0; i < kColumns && c * kColumns + i < columns; ++i) {
-      a.out.store(static_cast<int64_t>(block_x()) * columns + c * kColumns + i, w[i]);
+    // Unrolled whole: hipcc puts what is indexed at run time into scratch.
+    GRETA_UNROLL
+    for (int i = 0; i < kColumns; ++i) {
+      if (c * kColumns + i < columns) {
+        a.out.store(static_cast<int64_t>(block_x()) * columns + c * kColumns + i, w[i]);
+      }
     }
   }
 }
