@@ -39,9 +39,16 @@ struct PlainChunk {
   GRETA_DEVICE static void load(const WeightMatrix& w, int64_t row, int c, float (&out)[N]) {
     const int64_t at = row + static_cast<int64_t>(c) * N * static_cast<int64_t>(sizeof(T));
     if (w.aligned && (c + 1) * N <= w.columns) {
-      const auto pack = load_as<Pack<T, N>>(w.bytes, at);
+      // As words of 32 bits: of 16-bit elements hipcc would make a load each.
+      const auto words = load_as<Pack<uint32_t, 4>>(w.bytes, at);
       GRETA_UNROLL
-      for (int i = 0; i < N; ++i) out[i] = to_float(pack.at[i]);
+      for (int i = 0; i < N; ++i) {
+        if constexpr (sizeof(T) == 4) {
+          out[i] = bits_as<float>(words.at[i]);
+        } else {
+          out[i] = to_float(T{static_cast<uint16_t>(words.at[i / 2] >> (i % 2 * 16))});
+        }
+      }
       return;
     }
     for (int i = 0; i < N; ++i) {
