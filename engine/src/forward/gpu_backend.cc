@@ -90,12 +90,19 @@ class DeviceWeights {
   std::vector<DeviceBuffer> buffers_;
 };
 
-// K and V on the device, poisoned with NaN; a mirror of them where probes read one.
+// What slots hold before they are written: NaN, so that whoever reads past the sequence gets NaN;
+// or small numbers, as an earlier sequence leaves them, for faults that read such slots.
+constexpr uint8_t kPoison = 0xff, kStale = 0x3c;
+uint8_t slot_fill(const Faults& faults) {
+  return faults.at(Fault::stale_slot) || faults.at(Fault::v_not_written) ? kStale : kPoison;
+}
+
+// K and V on the device; a mirror of them where probes read one.
 class DeviceCache {
  public:
   static Result<DeviceCache> create(gpu::Device& device, KvType type, const ModelConfig& config,
-                                    int64_t capacity) {
-    DeviceCache out(device);
+                                    int64_t capacity, uint8_t fill) {
+    DeviceCache out(device, fill);
     out.cache_ = {.type = type,
                   .layers = config.layers,
                   .kv_heads = config.kv_heads,
@@ -104,16 +111,16 @@ class DeviceCache {
     out.bytes_ = config.layers * out.cache_.layer_stride() * out.cache_.element_bytes();
     TRY(out.k_.reserve(out.bytes_));
     TRY(out.v_.reserve(out.bytes_));
-    TRY(out.poison());
+    TRY(out.forget());
     if (device.target() == gpu::Target::emu) {
       out.cache_.k = {out.k_.data(), static_cast<size_t>(out.bytes_)};
       out.cache_.v = {out.v_.data(), static_cast<size_t>(out.bytes_)};
     }
     return out;
   }
-  Result<> poison() {
-    TRY(ran(device_->fill(k_.data(), 0xff, bytes_)));
-    TRY(ran(device_->fill(v_.data(), 0xff, bytes_)));
+  Result<> forget() {
+    TRY(ran(device_->fill(k_.data(), fill_, bytes_)));
+    TRY(ran(device_->fill(v_.data(), fill_, bytes_)));
     cache_.length = 0;
     return {};
   }
@@ -139,8 +146,10 @@ class DeviceCache {
   }
 
  private:
-  explicit DeviceCache(gpu::Device& device) : device_(&device), k_(device), v_(device) {}
+  DeviceCache(gpu::Device& device, uint8_t fill)
+      : device_(&device), fill_(fill), k_(device), v_(device) {}
   gpu::Device* device_;
+  uint8_t fill_;
   DeviceBuffer k_, v_;
   int64_t bytes_ = 0;
   KvCache cache_;
@@ -178,7 +187,7 @@ class GpuBackend final : public Backend {
 
   ~GpuBackend() override { (void)device_->synchronize(); }
 
-  void reset() override { reset_failure_ = kv_.poison(); }
+  void reset() override { reset_failure_ = kv_.forget(); }
   const KvCache* kv_cache() const override { return &kv_.cache(); }
   std::string isa() const override { return device_->isa(); }
   std::string device_name() const override { return device_->name(); }
@@ -520,7 +529,8 @@ Result<std::unique_ptr<Backend>> make_gpu_backend(gpu::Target target, const Gguf
   }
   gpu::Device& device = *opened.device;
   TRY_ASSIGN(auto weights, DeviceWeights::create(device, std::move(host)));
-  TRY_ASSIGN(auto kv, DeviceCache::create(device, options.kv_type, config, options.max_seq));
+  TRY_ASSIGN(auto kv, DeviceCache::create(device, options.kv_type, config, options.max_seq,
+                                          slot_fill(faults)));
   TRY_ASSIGN(auto attention, DeviceAttention::create(device, config, options.max_seq,
                                                      attention_choice(flags), faults));
   return std::make_unique<GpuBackend>(std::move(pool), std::move(opened.device), config, options,
