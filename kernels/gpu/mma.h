@@ -9,7 +9,10 @@
 // amd_matrix_instruction_calculator).
 // sm_90: mma.sync m16n8k16 (bf16, f16). It has no fp32 product: each number is split into three of
 // TF32, exactly, and six products of parts are added, smallest first; those left out are below
-// 2⁻³³ of the product. Lanes as in the PTX ISA, "Matrix fragments for mma.m16n8k16 / .m16n8k8".
+// 2⁻³³ of the product. Its unit cuts sums off instead of rounding them, relative to the largest
+// term and the running sum; so that this does not grow with the length of a sum, each step adds up
+// 16 k alone, and joins the running sum by an fp32 addition. Lanes as in the PTX ISA, "Matrix
+// fragments for mma.m16n8k16 / .m16n8k8".
 
 #include "gpu/numbers.h"
 #include "gpu/views.h"
@@ -68,6 +71,11 @@ GRETA_DEVICE void mma_tf32(float* d, const uint32_t* a, const uint32_t* b) {
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+GRETA_DEVICE void join(Accumulator& d, const Accumulator& step) {
+  GRETA_UNROLL
+  for (int e = 0; e < Tile::kElements; ++e) d.at[e] += step.at[e];
+}
+
 template <class T>
 GRETA_DEVICE void multiply_add(Accumulator& d, const Operand<T>& a, const Operand<T>& b) {
   uint32_t a_pairs[4], b_pairs[4];
@@ -76,14 +84,16 @@ GRETA_DEVICE void multiply_add(Accumulator& d, const Operand<T>& a, const Operan
     a_pairs[i] = pair(a.at[2 * i].bits, a.at[2 * i + 1].bits);
     b_pairs[i] = pair(b.at[2 * i].bits, b.at[2 * i + 1].bits);
   }
+  Accumulator step;
   GRETA_UNROLL
   for (int half = 0; half < 2; ++half) {
     if constexpr (std::is_same_v<T, Bf16>) {
-      mma_bf16(d.at + 4 * half, a_pairs, b_pairs + 2 * half);
+      mma_bf16(step.at + 4 * half, a_pairs, b_pairs + 2 * half);
     } else {
-      mma_f16(d.at + 4 * half, a_pairs, b_pairs + 2 * half);
+      mma_f16(step.at + 4 * half, a_pairs, b_pairs + 2 * half);
     }
   }
+  join(d, step);
 }
 
 // Part 0, 1 or 2 of x: the next 11 bits of its significand.
@@ -94,6 +104,7 @@ GRETA_DEVICE uint32_t tf32_part(float x, int part) {
 template <>
 GRETA_DEVICE void multiply_add<float>(Accumulator& d, const Operand<float>& a,
                                       const Operand<float>& b) {
+  Accumulator sum;
   constexpr int kParts[6][2] = {{2, 0}, {0, 2}, {1, 1}, {1, 0}, {0, 1}, {0, 0}};
   GRETA_UNROLL
   for (int p = 0; p < 6; ++p) {
@@ -112,10 +123,11 @@ GRETA_DEVICE void multiply_add<float>(Accumulator& d, const Operand<float>& a,
         b_part[2 * half] = tf32_part(b.at[4 * half + 2 * step], kParts[p][1]);
         b_part[2 * half + 1] = tf32_part(b.at[4 * half + 2 * step + 1], kParts[p][1]);
       }
-      mma_tf32(d.at, a_part, b_part);
-      mma_tf32(d.at + 4, a_part, b_part + 2);
+      mma_tf32(sum.at, a_part, b_part);
+      mma_tf32(sum.at + 4, a_part, b_part + 2);
     }
   }
+  join(d, sum);
 }
 #elif GRETA_TARGET_HIP
 typedef float Float4 __attribute__((ext_vector_type(4)));
