@@ -18,7 +18,9 @@
 //                     largest one's exponent, and their sum toward zero to fp32 (assumed, after
 //                     MMA-Sim, arXiv 2511.10909): ((P + 1)/2 + 2)·u·Σ|p| at worst. BF16: P = 16,
 //                     three instructions a step: 31.5·u. fp32 in TF32 parts: P = 8, six parts,
-//                     twice: 12 instructions a step, 78·u.
+//                     twice: 12 instructions a step, 78·u. Steps join the sum by fp32 additions, so
+//                     that a step's figure is over its own terms; what is allowed here is that of a
+//                     chain, which is more.
 // reference::attend allows g(d + 5) for scores and g(n + 3) or more for sums over keys, where g(n)
 // is min(γ_n, 8·√n·u). That covers gfx942: from 16 products on its line lies below (from 400 on
 // with 8·√(6·steps) for its roundings, which are to the nearest). Of fewer, at most n − 1 are so
