@@ -36,8 +36,8 @@ struct SumBf16 {
 // Row r of a launch stands at position pos0[0] + r and sees the keys [0, pos0[0] + r].
 template <class T>
 struct AttentionLaunch {
-  Global<const float> q;       // (rows, heads, head_dim) after RoPE, 16-byte aligned
-  Global<const T> k, v;        // one layer: (kv_heads, capacity, head_dim), 16-byte aligned
+  Global<const float, 16> q;   // (rows, heads, head_dim) after RoPE
+  Global<const T, 16> k, v;    // one layer: (kv_heads, capacity, head_dim)
   Global<const int32_t> pos0;  // (1)
   Global<float> out;           // (rows, heads, head_dim)
   // Fused: what splits leave for the merge, (rows, heads, splits, head_dim) numerators and
@@ -89,8 +89,8 @@ GRETA_DEVICE void load_queries(const Shared<float>& queries, const AttentionLaun
 // Keys (or values) [first, first + live) of a KV head as fp32, kKeyStride apart; zeros after them:
 // slots past the sequence are never read.
 template <class T>
-GRETA_DEVICE void load_tile(const Shared<float>& tile, const Global<const T>& cache, int64_t slot,
-                            int live, int head_dim) {
+GRETA_DEVICE void load_tile(const Shared<float>& tile, const Global<const T, 16>& cache,
+                            int64_t slot, int live, int head_dim) {
   constexpr int kPack = 16 / static_cast<int>(sizeof(T));
   const int packs = head_dim / kPack;
   for (int i = thread_index(); i < kKeys * packs; i += kAttentionThreads) {

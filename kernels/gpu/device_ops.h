@@ -1,6 +1,7 @@
 #pragma once
 // The ops of a device: which kernel, which grid, which checks. Included once for each target.
 
+#include <cassert>
 #include <limits>
 
 #include "gpu/attention_fused.h"
@@ -22,12 +23,15 @@ inline Ran refuse(const char* op, const std::string& why) { return {std::string(
 inline bool on_16_bytes(const void* address) {
   return reinterpret_cast<uintptr_t>(address) % 16 == 0;
 }
-inline bool on_2_bytes(const void* address) {
-  return reinterpret_cast<uintptr_t>(address) % 2 == 0;
-}
 
 template <class T>
 Global<T> global(const Span<T>& span) {
+  return {span.data, span.size};
+}
+// Of memory that was found to lie on 16 bytes.
+template <class T>
+Global<T, 16> aligned(const Span<T>& span) {
+  assert(on_16_bytes(span.data));
   return {span.data, span.size};
 }
 template <class T>
@@ -37,10 +41,13 @@ Global<T> global_as(const Span<std::byte>& span) {
 
 inline WeightMatrix weight_matrix(const Matrix& m) {
   const int64_t bytes = row_bytes(m.type, m.columns);
-  return {.bytes = {reinterpret_cast<const uint8_t*>(m.bytes.data), m.bytes.size},
-          .row_bytes = bytes,
-          .columns = static_cast<int>(m.columns),
-          .aligned = bytes % 16 == 0 && on_16_bytes(m.bytes.data)};
+  const auto* data = reinterpret_cast<const uint8_t*>(m.bytes.data);
+  WeightMatrix out;
+  out.bytes = {data, m.bytes.size};
+  if (bytes % 16 == 0 && on_16_bytes(data)) out.packs = {data, m.bytes.size};
+  out.row_bytes = bytes;
+  out.columns = static_cast<int>(m.columns);
+  return out;
 }
 inline Ran check_matrix(const char* op, const Matrix& m) {
   constexpr int64_t kMost = std::numeric_limits<int>::max();
@@ -50,9 +57,9 @@ inline Ran check_matrix(const char* op, const Matrix& m) {
                           " " + to_string(m.type) + " in " + std::to_string(m.bytes.size) +
                           " bytes");
   }
-  const auto address = reinterpret_cast<uintptr_t>(m.bytes.data);
-  const uintptr_t need = m.type == DType::f32 ? 4 : 2;
-  if (address % need != 0) return refuse(op, "misaligned weights");
+  if (reinterpret_cast<uintptr_t>(m.bytes.data) % 4 != 0) {
+    return refuse(op, "the weights are not aligned to 4 bytes");
+  }
   return {};
 }
 
@@ -146,7 +153,7 @@ class OpsDevice final : public Runtime {
       return refuse("matmul", "shapes");
     }
     if (!on_16_bytes(op.x.data)) return refuse("matmul", "x is not aligned to 16 bytes");
-    const MatmulLaunch args = {weight_matrix(op.weight), global(op.x), global(op.out),
+    const MatmulLaunch args = {weight_matrix(op.weight), aligned(op.x), global(op.out),
                                static_cast<int>(tokens), static_cast<int>(op.weight.rows)};
     return with_weight_type(op.weight.type, [&](auto type) {
       if (op.route == Route::mfma) return tiles<type.value>(args);
@@ -313,7 +320,7 @@ class OpsDevice final : public Runtime {
     const KvLayer& c = op.cache;
     const int64_t tokens = op.q.size / (op.heads * c.head_dim), rows = tokens * op.heads;
     AttentionLaunch<T> a;
-    a.q = global(op.q);
+    a.q = aligned(op.q);
     a.k = {reinterpret_cast<const T*>(c.k.data), c.k.size / static_cast<int64_t>(sizeof(T))};
     a.v = {reinterpret_cast<const T*>(c.v.data), c.v.size / static_cast<int64_t>(sizeof(T))};
     a.pos0 = global(op.pos0);

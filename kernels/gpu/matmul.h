@@ -15,8 +15,8 @@ inline namespace GRETA_ON_TARGET {
 
 struct MatmulLaunch {
   WeightMatrix weight;
-  Global<const float> x;  // (tokens, columns)
-  Global<float> out;      // (tokens, outputs)
+  Global<const float, 16> x;  // (tokens, columns)
+  Global<float> out;          // (tokens, outputs)
   int tokens = 0, outputs = 0;
 };
 

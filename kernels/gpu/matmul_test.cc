@@ -132,9 +132,9 @@ TEST_P(GpuMatmul, TilesStayWithinTheBound) {
   }
 }
 
-// Weights need be no better aligned than their file: F32 at 4 bytes, the others at 2.
+// Weights need be no better aligned than four bytes.
 TEST_P(GpuMatmul, WeightsMayLieAnywhere) {
-  const int64_t offset = GetParam() == DType::f32 ? 4 : 2;
+  constexpr int64_t offset = 4;  // what weights must be aligned to, and no more
   for (const Route route : {Route::valu, Route::mfma}) {
     for (const int64_t columns : {256, 512}) {
       ASSERT_NO_FATAL_FAILURE(check(GetParam(), {3, 5, columns}, route, offset));
@@ -232,9 +232,9 @@ TEST(GpuMatmulRefusals, NameTheOp) {
   EXPECT_EQ(error(DType::f32, 0, 32, 0, 0, in.sub(0, 64), to.sub(0, 8)),
             "matmul: a matrix of 0 x 32 f32 in 0 bytes");
   EXPECT_EQ(error(DType::f32, 4, 32, 512, 2, in.sub(0, 64), to.sub(0, 8)),
-            "matmul: misaligned weights");
+            "matmul: the weights are not aligned to 4 bytes");
   EXPECT_EQ(error(DType::q8_0, 4, 32, 136, 1, in.sub(0, 64), to.sub(0, 8)),
-            "matmul: misaligned weights");
+            "matmul: the weights are not aligned to 4 bytes");
   EXPECT_EQ(error(DType::f32, 4, 32, 512, 0, in.sub(0, 63), to.sub(0, 8)), "matmul: shapes");
   EXPECT_EQ(error(DType::f32, 4, 32, 512, 0, in.sub(0, 64), to.sub(0, 9)), "matmul: shapes");
   EXPECT_EQ(error(DType::f32, 4, 32, 512, 0, in.sub(1, 64), to.sub(0, 8)),

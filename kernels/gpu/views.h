@@ -21,13 +21,20 @@ struct alignas(N * sizeof(T)) Pack {
 #define GRETA_ONLY_SITE
 #endif
 
-// Elements [0, size) of global memory. T is const where a kernel only reads.
-template <class T>
+// Elements [0, size) of global memory, which begins at a multiple of kAlign bytes. T is const where
+// a kernel only reads. A pack may be no wider than kAlign: a kernel that asks for more than its
+// view promises does not compile, and who makes the view checks the address (device_ops.h).
+template <class T, int kAlign = static_cast<int>(alignof(T))>
 class Global {
  public:
   using Value = std::remove_const_t<T>;
   Global() = default;
   GRETA_HOST_DEVICE Global(T* data, int64_t size) : data_(data), size_(size) {}
+  // A view that promises more is one that promises less.
+  template <int kMore>
+  requires(kMore > kAlign) GRETA_HOST_DEVICE
+      Global(const Global<T, kMore>& other)  // NOLINT: no information is lost that is needed
+      : data_(other.data()), size_(other.size()) {}
 
   GRETA_DEVICE Value load(int64_t i GRETA_SITE) const {
 #if GRETA_TARGET_EMU
@@ -44,6 +51,7 @@ class Global {
   // Elements [i, i + N); the address is a multiple of N·sizeof(T).
   template <int N>
   GRETA_DEVICE Pack<Value, N> load_pack(int64_t i GRETA_SITE) const {
+    static_assert(N * sizeof(T) <= kAlign, "the pack is wider than the view's alignment");
 #if GRETA_TARGET_EMU
     emu::check_global(data_, size_, i, N, sizeof(T), site);
 #endif
@@ -51,17 +59,18 @@ class Global {
   }
   template <int N>
   GRETA_DEVICE void store_pack(int64_t i, const Pack<Value, N>& value GRETA_SITE) const {
+    static_assert(N * sizeof(T) <= kAlign, "the pack is wider than the view's alignment");
 #if GRETA_TARGET_EMU
     emu::check_global(data_, size_, i, N, sizeof(T), site);
 #endif
     *reinterpret_cast<Pack<Value, N>*>(data_ + i) = value;
   }
-  // Elements [first, first + count).
-  GRETA_DEVICE Global sub(int64_t first, int64_t count GRETA_SITE) const {
+  // Elements [first, first + count); no more aligned than an element.
+  GRETA_DEVICE Global<T> sub(int64_t first, int64_t count GRETA_SITE) const {
 #if GRETA_TARGET_EMU
     emu::check_range(data_, size_, first, count, sizeof(T), site);
 #endif
-    return Global(data_ + first, count);
+    return Global<T>(data_ + first, count);
   }
   GRETA_HOST_DEVICE T* data() const { return data_; }
   GRETA_HOST_DEVICE int64_t size() const { return size_; }

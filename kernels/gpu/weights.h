@@ -9,21 +9,21 @@
 namespace greta::kernels::gpu {
 inline namespace GRETA_ON_TARGET {
 
-using Bytes = Global<const uint8_t>;
+using Bytes = Global<const uint8_t, 4>;
 
-// A matrix (rows = outputs, columns = inputs) in global memory. Rows of F32, F16 and BF16 begin at
-// multiples of 16 bytes where `aligned`; quantised blocks at multiples of 2.
+// A matrix (rows = outputs, columns = inputs) in global memory. `packs` is the same memory where
+// every row of it begins at a multiple of 16 bytes, else empty. Quantised blocks lie at multiples
+// of 2 within it.
 struct WeightMatrix {
   Bytes bytes;
+  Global<const uint8_t, 16> packs;
   int64_t row_bytes = 0;
   int columns = 0;
-  bool aligned = false;
 };
 
-template <class T>
-GRETA_DEVICE T load_as(const Bytes& bytes, int64_t at) {
-  static_assert(sizeof(T) <= 16);
-  return bits_as<T>(bytes.load_pack<sizeof(T)>(at));
+template <class T, int kAlign>
+GRETA_DEVICE T load_as(const Global<const uint8_t, kAlign>& bytes, int64_t at) {
+  return bits_as<T>(bytes.template load_pack<sizeof(T)>(at));
 }
 GRETA_DEVICE float load_f16(const Bytes& bytes, int64_t at) {
   return to_float(load_as<F16>(bytes, at));
@@ -38,9 +38,9 @@ struct PlainChunk {
   static constexpr int kColumns = N;
   GRETA_DEVICE static void load(const WeightMatrix& w, int64_t row, int c, float (&out)[N]) {
     const int64_t at = row + static_cast<int64_t>(c) * N * static_cast<int64_t>(sizeof(T));
-    if (w.aligned && (c + 1) * N <= w.columns) {
+    if (w.packs.size() > 0 && (c + 1) * N <= w.columns) {
       // As words of 32 bits: of 16-bit elements hipcc would make a load each.
-      const auto words = load_as<Pack<uint32_t, 4>>(w.bytes, at);
+      const auto words = load_as<Pack<uint32_t, 4>>(w.packs, at);
       GRETA_UNROLL
       for (int i = 0; i < N; ++i) {
         if constexpr (sizeof(T) == 4) {

@@ -15,12 +15,12 @@ namespace greta::kernels::gpu {
 namespace {
 
 // out[row] = Σ x[row][…]² by a block of four waves a row.
-void sum_of_squares(Global<const float> x, Global<float> out, int columns) {
+void sum_of_squares(Global<const float, 16> x, Global<float> out, int columns) {
   GRETA_SHARED(float, of_waves, 4);
-  const Global<const float> row = x.sub(static_cast<int64_t>(block_x()) * columns, columns);
+  const int64_t row = static_cast<int64_t>(block_x()) * columns;
   float sum = 0;
   for (int i = thread_index() * 4; i < columns; i += block_threads() * 4) {
-    const auto pack = row.load_pack<4>(i);
+    const auto pack = x.load_pack<4>(row + i);
     for (const float value : pack.at) sum += value * value;
   }
   sum = wave_sum(sum);

@@ -23,7 +23,7 @@ struct Case {
 
 // Memory of the kernels here; each test begins with zeros.
 alignas(16) float memory[256];
-Global<float> eight() { return {memory, 8}; }
+Global<float, 16> eight() { return {memory, 8}; }
 
 const Case kCases[] = {
     {"read beyond the end", 64, "out of bounds: element 8 of 8", 0,
