@@ -189,6 +189,34 @@ TEST(DeviceFaultsCaught, WithoutAFaultNothingIsNoticedAndArmsAreDifferentKernels
   }
 }
 
+// A fault in no kernel that the run launches would be a run without one.
+TEST(DeviceFaultsCaught, AFaultThatCannotBePlacedIsAnErrorThatSaysWhatItNeeds) {
+  const auto refused = [](const std::string& fault, std::vector<std::string> environment,
+                          KvType kv_type) -> std::string {
+    const auto bytes = reference::random_model(kShape, 31).file(TensorType::f16);
+    const auto file = GgufFile::parse(bytes, "test");
+    const auto flags = Flags::parse(environment);
+    const auto faults = Faults::parse(fault);
+    EXPECT_TRUE(file && flags && faults);
+    const BackendOptions options{.threads = 1, .kv_type = kv_type, .max_seq = 32};
+    const auto backend = make_cpu_backend(*file, kShape, options, *flags, *faults, true);
+    if (backend) return "";
+    EXPECT_EQ(backend.error().exit_code, static_cast<int>(EngineExit::usage));
+    return backend.error().message.substr(backend.error().message.rfind(" needs ") + 7);
+  };
+  const std::string manual = "GRETA_FORCE_ATTN_DECODE_KERNEL=manual";
+  EXPECT_EQ(refused("gqa_map", {}, KvType::f16), "--kv-type f32");
+  EXPECT_EQ(refused("no_max_subtract", {"GRETA_ATTN_ACCUM=bf16"}, KvType::f32),
+            "GRETA_ATTN_ACCUM=fp32");
+  EXPECT_EQ(refused("kv_write_hq_stride", {manual}, KvType::f32),
+            "GRETA_FORCE_ATTN_DECODE_KERNEL=fused");
+  EXPECT_EQ(refused("no_split_rescale", {manual}, KvType::f32),
+            "GRETA_FORCE_ATTN_DECODE_KERNEL=fused");
+  EXPECT_EQ(refused("mfma_tile_transposed", {}, KvType::f32),
+            "GRETA_FORCE_ATTN_DECODE_MATMUL=mfma or GRETA_ATTN_DECODE_MFMA_SHADOW=1");
+  EXPECT_EQ(refused("kv_layer_base", {manual}, KvType::bf16), "");
+}
+
 // A shadow has its own output: the run's answers do not depend on it.
 TEST(DeviceFaultsCaught, AShadowChangesNoLogit) {
   for (const char* arm : {"manual", "fused"}) {

@@ -168,10 +168,11 @@ Result<> bench(const BenchOptions& options) {
     return print(out.dump() + "\n");
   }
   char text[200];
-  std::snprintf(text, sizeof text,
-                "prefill %.1f tokens/s, decode %.1f tokens/s (medians of %lld, %d threads)\n",
-                median(samples.prefill_tok_s), median(samples.decode_tok_s),
-                static_cast<long long>(options.repeat), backend_opts.threads);
+  std::snprintf(
+      text, sizeof text,
+      "prefill %.1f tokens/s, decode %.1f tokens/s (medians of %lld, %d threads, backend %s)\n",
+      median(samples.prefill_tok_s), median(samples.decode_tok_s),
+      static_cast<long long>(options.repeat), backend_opts.threads, name.c_str());
   TRY(print(text));
   if (options.traces.empty()) return {};
   std::snprintf(text, sizeof text, "with traces: decode %.1f tokens/s, %.1f %% more time\n",

@@ -23,7 +23,8 @@ int usable_cpus() {
 void add_model_options(CLI::App& app, ModelOptions& options) {
   add_path(app, "-m,--model", options.model, "GGUF file of a llama model (" + usable_names() + ")");
   app.add_option("--backend", options.backend,
-                 "auto, cpu (fast), ref (fp64, slow); emu, cuda and hip are not in this build")
+                 "auto, cpu (fast), ref (fp64, slow), emu (GPU kernels emulated, slow), cpu+emu "
+                 "(their attention alone), cuda, hip")
       ->type_name("NAME")
       ->capture_default_str();
   add_number(app, "-t,--threads", options.threads, {1, 1024},

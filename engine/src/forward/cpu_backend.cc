@@ -83,9 +83,12 @@ class CpuBackend final : public Backend {
         paths_(config, arm, faults) {}
 
   // From now on the decode attention is that of the emulated kernels, on the same cache.
-  Result<> emulate_attention(const Flags& flags, int64_t max_seq) {
+  // All else computes as in strict numerics: activations in eight bits would turn the last place of
+  // an fp32 sum into a step of that rounding, and decode could not be held against prefill.
+  Result<> emulate_attention(const BackendOptions& options, const Flags& flags) {
+    fast_ = false;
     emulated_ = std::move(kernels::gpu::open_emu(context_.pool(), mfma_arithmetic(flags)).device);
-    TRY_ASSIGN(auto attention, DeviceAttention::create(*emulated_, config_, max_seq,
+    TRY_ASSIGN(auto attention, DeviceAttention::create(*emulated_, config_, options,
                                                        attention_choice(flags), faults_));
     emulated_attention_.emplace(std::move(attention));
     return {};
@@ -454,7 +457,7 @@ class CpuBackend final : public Backend {
   const Weights weights_;
   const ModelConfig config_;
   const Faults faults_;
-  const bool fast_;
+  bool fast_;
   kernels::Context context_;
   KvStorage kv_;
   RotationTable rotations_;
@@ -488,7 +491,7 @@ Result<std::unique_ptr<Backend>> make_cpu_backend(const GgufFile& file, const Mo
   try {
     auto backend = std::make_unique<CpuBackend>(std::move(weights), config, options,
                                                 decode_arm(flags), faults);
-    if (emulated_attention) TRY(backend->emulate_attention(flags, options.max_seq));
+    if (emulated_attention) TRY(backend->emulate_attention(options, flags));
     return backend;
   } catch (const std::bad_alloc&) {
     return fail(EngineExit::device, "no memory for a KV cache of " +

@@ -254,7 +254,7 @@ TEST(CpuBackend, MfmaIsARouteOfOtherBackends) {
   const auto backend = make_cpu_backend(model.file, model.config, {.max_seq = 8}, flags, {});
   ASSERT_FALSE(backend);
   EXPECT_EQ(backend.error().exit_code, static_cast<int>(EngineExit::device));
-  EXPECT_NE(backend.error().message.find("emu, hip or cuda"), std::string::npos);
+  EXPECT_NE(backend.error().message.find("cpu+emu, emu, hip or cuda"), std::string::npos);
   for (const char* route : {"auto", "valu"}) {
     cpu_backend(model, {.environment = {"GRETA_FORCE_ATTN_DECODE_MATMUL=" + std::string(route)}});
   }

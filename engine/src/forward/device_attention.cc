@@ -41,6 +41,38 @@ Difference launched_since(int64_t before, std::vector<gpu::KernelRun> runs) {
   return out;
 }
 
+// Faults that are built into kernels, for a cache of F32 and fp32 sums.
+constexpr std::array kBuilt = {
+    std::pair(Fault::gqa_map, gpu::KernelFault::gqa_map),
+    std::pair(Fault::no_max_subtract, gpu::KernelFault::no_max_subtract),
+    std::pair(Fault::no_split_rescale, gpu::KernelFault::no_split_rescale),
+    std::pair(Fault::mfma_tile_transposed, gpu::KernelFault::transposed_tile),
+    std::pair(Fault::misaligned_load, gpu::KernelFault::misaligned_load)};
+
+// A fault that is in no kernel which this run launches would be a run without one.
+Result<> check_placement(const Faults& faults, const AttentionChoice& choice, KvType kv_type) {
+  const auto refuse = [](Fault fault, const std::string& needs) {
+    return fail(EngineExit::usage, "GRETA_INJECT: on a device fault `" +
+                                       std::string(fault_table()[static_cast<size_t>(fault)].name) +
+                                       "` needs " + needs);
+  };
+  for (const auto& [fault, built] : kBuilt) {
+    if (!faults.at(fault)) continue;
+    if (kv_type != KvType::f32) return refuse(fault, "--kv-type f32");
+    if (choice.accumulate != gpu::Accumulate::f32) return refuse(fault, "GRETA_ATTN_ACCUM=fp32");
+  }
+  const bool manual = choice.arm == DecodeArm::manual;
+  for (const Fault fault : {Fault::kv_write_hq_stride, Fault::no_split_rescale}) {
+    if (manual && faults.at(fault)) return refuse(fault, "GRETA_FORCE_ATTN_DECODE_KERNEL=fused");
+  }
+  const bool has_mfma = choice.route == gpu::Route::mfma || choice.shadow;
+  if (!has_mfma && faults.at(Fault::mfma_tile_transposed)) {
+    return refuse(Fault::mfma_tile_transposed,
+                  "GRETA_FORCE_ATTN_DECODE_MATMUL=mfma or GRETA_ATTN_DECODE_MFMA_SHADOW=1");
+  }
+  return {};
+}
+
 // Kernels of a device have a fault in all heads or in none.
 Result<> check_heads(const Faults& faults) {
   for (const FaultInfo& info : fault_table()) {
@@ -78,7 +110,8 @@ gpu::MfmaArithmetic mfma_arithmetic(const Flags& flags) {
 
 Result<> refuse_device_attention(const Flags& flags) {
   const std::string needs =
-      " needs a device's kernels: --backend auto, emu, hip or cuda (the CPU's own attention is "
+      " needs a device's kernels: --backend auto, cpu+emu, emu, hip or cuda (the CPU's own "
+      "attention is "
       "vector code with fp32 sums)";
   if (flags.text("GRETA_FORCE_ATTN_DECODE_MATMUL") == "mfma") {
     return fail(EngineExit::device, "GRETA_FORCE_ATTN_DECODE_MATMUL=mfma" + needs);
@@ -137,15 +170,17 @@ DeviceAttention::DeviceAttention(gpu::Device& device, const ModelConfig& config,
       saved_(device) {}
 
 Result<DeviceAttention> DeviceAttention::create(gpu::Device& device, const ModelConfig& config,
-                                                int64_t max_seq, const AttentionChoice& choice,
+                                                const BackendOptions& options,
+                                                const AttentionChoice& choice,
                                                 const Faults& faults) {
+  TRY(check_placement(faults, choice, options.kv_type));
   if (config.head_dim % 8 != 0 || config.head_dim > 128) {
     return fail(EngineExit::input, "head_dim " + std::to_string(config.head_dim) +
                                        ": the attention kernels of a device take multiples of 8 "
                                        "up to 128; use --backend cpu");
   }
   DeviceAttention out(device, config, choice, faults);
-  out.positions_ = max_seq + 1;  // one more for the faults that look ahead
+  out.positions_ = options.max_seq + 1;  // one more for the faults that look ahead
   const RotationTable table(out.positions_, config.head_dim, config.rope_base, config.rope_factors);
   TRY(out.rotation_.assign(table.rows(0, out.positions_).data(), out.positions_ * config.head_dim));
   TRY(out.set_position(0));
@@ -235,12 +270,6 @@ Result<> DeviceAttention::write_cache(const DeviceStep& step) {
 }
 
 gpu::KernelFault DeviceAttention::kernel_fault(const DeviceStep& step) const {
-  constexpr std::array kBuilt = {
-      std::pair(Fault::gqa_map, gpu::KernelFault::gqa_map),
-      std::pair(Fault::no_max_subtract, gpu::KernelFault::no_max_subtract),
-      std::pair(Fault::no_split_rescale, gpu::KernelFault::no_split_rescale),
-      std::pair(Fault::mfma_tile_transposed, gpu::KernelFault::transposed_tile),
-      std::pair(Fault::misaligned_load, gpu::KernelFault::misaligned_load)};
   for (const auto& [fault, built] : kBuilt) {
     if (here(fault, step)) return built;
   }

@@ -53,8 +53,8 @@ struct DeviceStep {
 class DeviceAttention {
  public:
   static Result<DeviceAttention> create(kernels::gpu::Device& device, const ModelConfig& config,
-                                        int64_t max_seq, const AttentionChoice& choice,
-                                        const Faults& faults);
+                                        const BackendOptions& options,
+                                        const AttentionChoice& choice, const Faults& faults);
 
   // Where the rows of the next pass begin.
   Result<> set_position(int64_t pos0);

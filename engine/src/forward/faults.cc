@@ -55,11 +55,14 @@ constexpr std::array kTable = {
               "the embedding is read as if its columns lay one after another"},
     FaultInfo{Fault::lm_head_tile_transposed, "lm_head_tile_transposed", "",
               "16 x 16 tiles of the logits are written back transposed: one of 16 stays"},
-    FaultInfo{Fault::no_max_subtract, "no_max_subtract", "layer,step",
-              "softmax does not bring the largest score to 0 (devices)", false, true},
-    FaultInfo{Fault::no_split_rescale, "no_split_rescale", "layer,step",
-              "splits of the keys are added up without bringing them to one maximum (devices)",
-              false, true},
+    FaultInfo{
+        Fault::no_max_subtract, "no_max_subtract", "layer,step",
+        "softmax does not bring the largest score to 0: seen where a score is above 88 (devices)",
+        false, true},
+    FaultInfo{
+        Fault::no_split_rescale, "no_split_rescale", "layer,step",
+        "splits of 128 keys are added up without bringing them to one maximum (devices, fused)",
+        false, true},
     FaultInfo{
         Fault::mfma_tile_transposed, "mfma_tile_transposed", "layer,step",
         "result tiles of the matrix unit are stored with rows and columns exchanged (devices)",
@@ -168,7 +171,7 @@ Result<> Faults::check_on_cpu() const {
   for (const FaultInfo& info : kTable) {
     if (info.on_cpu || !at(info.fault)) continue;
     return usage("fault `" + std::string(info.name) +
-                 "` is one of a device's kernels; use --backend emu");
+                 "` is one of a device's kernels; use --backend cpu+emu or emu");
   }
   return {};
 }

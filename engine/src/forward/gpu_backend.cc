@@ -531,8 +531,8 @@ Result<std::unique_ptr<Backend>> make_gpu_backend(gpu::Target target, const Gguf
   TRY_ASSIGN(auto weights, DeviceWeights::create(device, std::move(host)));
   TRY_ASSIGN(auto kv, DeviceCache::create(device, options.kv_type, config, options.max_seq,
                                           slot_fill(faults)));
-  TRY_ASSIGN(auto attention, DeviceAttention::create(device, config, options.max_seq,
-                                                     attention_choice(flags), faults));
+  TRY_ASSIGN(auto attention,
+             DeviceAttention::create(device, config, options, attention_choice(flags), faults));
   return std::make_unique<GpuBackend>(std::move(pool), std::move(opened.device), config, options,
                                       faults, std::move(weights), std::move(kv),
                                       std::move(attention));

@@ -86,7 +86,7 @@ const std::vector<std::string>& decode_axes() {
 
 const std::vector<std::string>& decode_choices(std::string_view key) {
   static const std::map<std::string, std::vector<std::string>, std::less<>> kChoices = {
-      {"backend", {"auto", "ref", "cpu", "emu", "cuda", "hip"}},
+      {"backend", {"auto", "ref", "cpu", "cpu+emu", "emu", "cuda", "hip"}},
       {"numerics", {"strict", "fast"}},
       {"kv_type", {"f32", "f16", "bf16"}},
       {"threads", {}},
