@@ -4,11 +4,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include "build/describe.h"
+#include "build/kept_engine.h"
 #include "build/source.h"
 #include "container/image.h"
-#include "contract/schema.h"
 #include "store/store.h"
-#include "system/environment.h"
 #include "system/files.h"
 #include "system/lock.h"
 
@@ -17,14 +17,8 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 namespace {
 
-constexpr double kBuildTimeout_s = 3600, kDescribeTimeout_s = 60;
+constexpr double kBuildTimeout_s = 3600;
 constexpr int64_t kBuildPids = 4096, kBuildTmpBytes = int64_t{2} << 30;
-
-std::string how_it_ended(const Finished& finished) {
-  if (finished.stop != Stop::none) return finished.reason;
-  if (finished.signal != 0) return "signal " + std::to_string(finished.signal);
-  return "exit " + std::to_string(finished.exit_code);
-}
 
 // What a build on this machine depends on besides the sources.
 std::string host_tools(const Cancel& cancel) {
@@ -49,32 +43,11 @@ Result<std::string> checked_binary(const fs::path& binary, const Place& place) {
   return store::sha256_file(binary);
 }
 
-// A kept build: the program and build.json beside it.
-struct Kept {
-  fs::path binary;
-  std::string sha256;
-};
-
-std::optional<Kept> kept_build(const fs::path& folder) {
-  const auto text = read_file(folder / "build.json");
-  if (!text) return std::nullopt;
-  const Json json = Json::parse(*text, nullptr, false);
-  if (!json.is_object() || !json.contains("binary") || !json["binary"].is_string() ||
-      !json.contains("sha256") || !json["sha256"].is_string()) {
-    return std::nullopt;
-  }
-  Kept kept{.binary = folder / json["binary"].get<std::string>(),
-            .sha256 = json["sha256"].get<std::string>()};
-  const auto now = store::sha256_file(kept.binary);
-  if (!now || *now != kept.sha256) return std::nullopt;  // damaged: built again
-  return kept;
-}
-
-Job build_job(const Spec& spec, const Executor& executor, const fs::path& sources,
+Job build_job(const EngineSpec& spec, const Executor& executor, const fs::path& sources,
               const fs::path& log) {
   Job job;
   job.purpose = "build";
-  job.argv = spec.engine.build;
+  job.argv = spec.build;
   const std::string inside = place(executor, sources, "/greta/src", true, job);
   // A program of the sources is named relative to them.
   if (job.argv[0].find('/') != std::string::npos && job.argv[0][0] != '/') {
@@ -89,31 +62,16 @@ Job build_job(const Spec& spec, const Executor& executor, const fs::path& source
   return job;
 }
 
-// Moves a finished build into place.
-Result<Kept> keep(const fs::path& finished, const fs::path& target) {
-  TRY(sync_tree(finished));
-  remove_tree(target);  // a damaged one
-  std::error_code error;
-  fs::rename(finished, target, error);
-  if (error) return fail(Exit::infrastructure, "cannot keep the engine: " + error.message());
-  const auto kept = kept_build(target);
-  if (!kept)
-    return fail(Exit::infrastructure, "the kept engine cannot be read: " + target.string());
-  return *kept;
-}
-
-Result<Kept> build(const Spec& spec, const Executor& executor, const Source& source,
-                   const std::string& key, const Layout& layout, Progress& progress,
-                   const Cancel& cancel) {
+// Builds the sources and leaves what is to be kept in `kept`.
+Result<std::string> build(const EngineSpec& spec, const Executor& executor, const Source& source,
+                          const std::string& key, const fs::path& work, const Layout& layout,
+                          Progress& progress, const Cancel& cancel) {
   const fs::path log = layout.logs() / ("engine-" + key.substr(0, 16) + ".log");
   auto step = progress.begin("building engine");
-  TRY_ASSIGN(const fs::path work, make_temporary(layout));
-  struct Cleaner {
-    fs::path folder;
-    ~Cleaner() { remove_tree(folder); }
-  } cleaner{work};
-  const fs::path sources = work / "src";
+  const fs::path sources = work / "src", kept = work / "kept";
+  TRY(make_folders(kept));
   TRY(export_source(source, sources, cancel));
+  TRY(keep_source(source, sources, kept, cancel));
   TRY_ASSIGN(const Finished finished,
              run_job(executor, build_job(spec, executor, sources, log), cancel));
   if (finished.stop == Stop::cancelled) return fail(Exit::interrupted, "interrupted");
@@ -121,15 +79,13 @@ Result<Kept> build(const Spec& spec, const Executor& executor, const Source& sou
     return fail(Exit::infrastructure, "the engine did not build (" + how_it_ended(finished) +
                                           ")\n" + log_tail(log) + "\nlog: " + log.string());
   }
-  const fs::path artifact = sources / spec.engine.artifact;
+  const fs::path artifact = sources / spec.artifact;
   std::error_code error;
   if (!fs::is_regular_file(fs::symlink_status(artifact, error))) {
-    return fail(Exit::infrastructure, "the build ended well but left no file " +
-                                          spec.engine.artifact + " (engine.artifact)\n" +
-                                          log_tail(log) + "\nlog: " + log.string());
+    return fail(Exit::infrastructure, "the build ended well but left no file " + spec.artifact +
+                                          " (engine.artifact)\n" + log_tail(log) +
+                                          "\nlog: " + log.string());
   }
-  const fs::path kept = work / "kept";
-  TRY(make_folders(kept));
   const std::string name = artifact.filename().string();
   fs::copy_file(artifact, kept / name, error);
   if (!error) fs::permissions(kept / name, fs::perms(0755), error);
@@ -138,152 +94,226 @@ Result<Kept> build(const Spec& spec, const Executor& executor, const Source& sou
   const Json json = {{"binary", name},
                      {"sha256", hash},
                      {"build_key", key},
-                     {"argv", spec.engine.build},
+                     {"argv", spec.build},
                      {"commit", source.commit},
                      {"tree", source.tree},
                      {"executor", executor.version()},
                      {"seconds", finished.wall_s}};
   TRY(write_file(kept / "build.json", json.dump(2) + "\n"));
-  TRY(write_file(kept / "sources.txt", source.listing));
-  TRY_ASSIGN(Kept result, keep(kept, layout.engines() / key));
   step.done("built engine");
-  return result;
+  return hash;
 }
 
-// A build is a matter of its key alone: another store's build of the same key is as good. Copies
-// are kept in the user's cache; without them only time is lost.
-fs::path shared_build(const std::string& key) { return cache_folder() / "engines" / key; }
+// What every step of making one engine ready needs.
+struct Making {
+  const Spec& spec;
+  const EngineSpec& engine;
+  const Executor& executor;
+  const Layout& layout;
+  Progress& progress;
+  const Cancel& cancel;
+  const EnginePin* pin;
+};
 
-void share(const fs::path& from, const fs::path& to) {
-  if (!make_folders(to.parent_path())) return;
-  const fs::path part = to.string() + ".part" + std::to_string(getpid());
-  std::error_code error;
-  fs::copy(from, part, fs::copy_options::recursive, error);
-  if (!error && kept_build(part)) {
-    remove_tree(to);  // a damaged one
-    fs::rename(part, to, error);
+std::string key_of(const EngineSpec& engine, const std::string& tree,
+                   const std::string& surroundings) {
+  const Json key = {{"sources", tree},
+                    {"argv", engine.build},
+                    {"artifact", engine.artifact},
+                    {"surroundings", surroundings}};
+  return store::sha256_hex(key.dump());
+}
+
+Result<KeptEngine> build_and_keep(const Making& m, const Source& source, const std::string& key) {
+  TRY_ASSIGN(const fs::path work, make_temporary(m.layout));
+  struct Cleaner {
+    fs::path folder;
+    ~Cleaner() { remove_tree(folder); }
+  } cleaner{work};
+  TRY_ASSIGN(const std::string hash,
+             build(m.engine, m.executor, source, key, work, m.layout, m.progress, m.cancel));
+  if (const auto before = find_kept_engine(m.layout, key)) {  // asked to build it anew
+    if (before->sha256 == hash) return *before;
+    // A build that does not repeat itself bit by bit must not take the place of the one that ran.
+    return keep_engine(work / "kept", m.layout, store::sha256_hex(key + "|" + hash));
   }
-  remove_tree(part);
+  return keep_engine(work / "kept", m.layout, key);
 }
 
-Result<> build_or_reuse(const Spec& spec, const Executor& executor, const std::string& surroundings,
-                        const Layout& layout, Engine& engine, Progress& progress,
-                        const Cancel& cancel) {
-  TRY_ASSIGN(const Source source, resolve_source(spec.engine, spec.root, layout, cancel));
+// The sources of a pin: the commit, where it is still there and still the same, else what the build
+// kept.
+Result<Source> pinned_source(const Making& m) {
+  std::string why = "the files were a changed working tree";
+  if (!m.pin->commit.empty()) {
+    EngineSpec at = m.engine;
+    at.commit = m.pin->commit;
+    auto source = resolve_source(at, m.spec.root, m.layout, m.cancel);
+    if (source && source->tree == m.pin->tree) return source;
+    if (!source) why = source.error().message;
+  }
+  if (const auto kept = find_kept_engine(m.layout, m.pin->build_key)) {
+    if (auto source = kept_source(kept->folder); source && source->tree == m.pin->tree) {
+      return source;
+    }
+  }
+  return fail(Exit::not_comparable, "the engine's sources (tree " + m.pin->tree.substr(0, 12) +
+                                        ") are neither in " + m.engine.repo + " (" + why +
+                                        ") nor kept by the build");
+}
+
+Result<Source> source_of(const Making& m) {
+  if (m.pin == nullptr) return resolve_source(m.engine, m.spec.root, m.layout, m.cancel);
+  // The kept program needs no sources.
+  Source source;
+  source.commit = m.pin->commit;
+  source.tree = m.pin->tree;
+  return source;
+}
+
+void describe_source(const Source& source, const EngineSpec& spec, Engine& engine) {
   engine.facts["commit"] = source.commit;
   engine.facts["tree"] = source.tree;
   engine.facts["dirty"] = source.dirty ? "true" : "false";
-  engine.facts["repo"] = spec.engine.repo;
-  const Json key = {{"sources", source.tree},
-                    {"argv", spec.engine.build},
-                    {"artifact", spec.engine.artifact},
-                    {"surroundings", surroundings}};
-  engine.build_key = store::sha256_hex(key.dump());
-  const fs::path folder = layout.engines() / engine.build_key;
-  auto kept = kept_build(folder);
+  engine.facts["repo"] = spec.repo;
+}
+
+// The difference of a changed working tree is kept once for its tree and commit.
+Result<> keep_diff(const Making& m, const Source& source, const KeptEngine& kept, Engine& engine) {
+  if (!source.worktree || !source.dirty || source.commit.empty()) return {};
+  engine.worktree_diff = kept.folder / ("worktree-" + source.commit.substr(0, 12) + ".diff");
+  if (fs::exists(engine.worktree_diff)) return {};
+  TRY_ASSIGN(const std::string text, worktree_diff(source, m.layout, m.cancel));
+  return write_file(engine.worktree_diff, text);
+}
+
+Result<> build_or_reuse(const Making& m, const std::string& surroundings, Engine& engine) {
+  TRY_ASSIGN(Source source, source_of(m));
+  describe_source(source, m.engine, engine);
+  engine.build_key = key_of(m.engine, source.tree, surroundings);
+  const bool rebuild = m.pin != nullptr && m.pin->rebuild;
+  auto kept = rebuild ? std::nullopt : find_kept_engine(m.layout, engine.build_key);
+  if (!kept && m.pin != nullptr && !rebuild) {
+    // The packages have moved on: the program itself was kept, and runs in what is here now.
+    kept = find_kept_engine(m.layout, m.pin->build_key);
+    if (kept) {
+      engine.build_key = store::sha256_hex(m.pin->build_key + "|in|" + surroundings);
+      engine.facts["engine.kept"] = m.pin->build_key;
+    }
+  }
   if (!kept) {
     TRY_ASSIGN(const auto lock,
-               FileLock::acquire(layout.locks() / ("build-" + engine.build_key), cancel, [&] {
-                 progress.say("waiting for another greta that builds this engine");
+               FileLock::acquire(m.layout.locks() / ("build-" + engine.build_key), m.cancel, [&] {
+                 m.progress.say("waiting for another greta that builds this engine");
                }));
-    kept = kept_build(folder);  // the other one may have made it
-    const fs::path shared = shared_build(engine.build_key);
-    if (!kept && kept_build(shared)) {
-      share(shared, folder);
-      kept = kept_build(folder);
-    }
+    // The other one may have made it.
+    kept = rebuild ? std::nullopt : find_kept_engine(m.layout, engine.build_key);
     if (!kept) {
-      TRY_ASSIGN(kept, build(spec, executor, source, engine.build_key, layout, progress, cancel));
-      share(folder, shared);
+      if (m.pin != nullptr) {
+        TRY_ASSIGN(source, pinned_source(m));
+      }
+      TRY_ASSIGN(kept, build_and_keep(m, source, engine.build_key));
+      engine.build_key = kept->folder.filename().string();
     }
   }
   engine.binary = kept->binary;
   engine.binary_sha256 = kept->sha256;
+  return keep_diff(m, source, *kept, engine);
+}
+
+Result<> ready_binary(const Making& m, const std::string& surroundings, Engine& engine) {
+  const auto key = [&](const std::string& hash) {
+    return store::sha256_hex("binary|" + hash + "|" + surroundings);
+  };
+  auto hash = checked_binary(*m.engine.binary, m.engine.place);
+  if (m.pin != nullptr && (!hash || *hash != m.pin->binary_sha256)) {
+    const auto kept = find_kept_engine(m.layout, m.pin->build_key);
+    if (!kept) {
+      return fail(Exit::not_comparable, "the engine " + m.engine.binary->string() +
+                                            " with the SHA-256 " + m.pin->binary_sha256 +
+                                            " is gone, and no copy of it was kept" +
+                                            (hash ? " (the file there now has another hash)" : ""));
+    }
+    engine.binary = kept->binary;
+    engine.binary_sha256 = kept->sha256;
+    engine.build_key = key(kept->sha256);
+    return {};
+  }
+  if (!hash) return tl::unexpected(hash.error());
+  engine.binary_sha256 = *hash;
+  engine.build_key = key(*hash);
+  TRY_ASSIGN(const KeptEngine kept,
+             keep_program(*m.engine.binary, *hash, m.layout, engine.build_key));
+  // On the host it may need what lies beside it; in a container it is alone anyway.
+  engine.binary = m.executor.isolated() ? kept.binary : *m.engine.binary;
   return {};
 }
 
-Result<std::string> ask_description(const Executor& executor, const Engine& engine,
-                                    const Devices& devices, const Layout& layout,
-                                    const Cancel& cancel) {
-  TRY_ASSIGN(const fs::path folder, make_temporary(layout));
-  struct Cleaner {
-    fs::path folder;
-    ~Cleaner() { remove_tree(folder); }
-  } cleaner{folder};
-  TRY(make_folders(folder / "work"));
-  Job job;
-  job.purpose = "describe";
-  job.argv = {place(executor, engine.binary, engine_inside(engine.binary), false, job), "describe",
-              "--json"};
-  static_cast<void>(place(executor, folder / "work", "/greta/out", true, job));
-  job.workdir = folder / "work";
-  job.stdout_file = folder / "out";
-  job.stderr_file = folder / "err";
-  job.timeout_s = kDescribeTimeout_s;
-  job.memory_bytes = int64_t{4} << 30;
-  job.pids = 256;
-  job.devices = devices;
-  TRY_ASSIGN(const Finished finished, run_job(executor, job, cancel));
-  if (finished.stop == Stop::cancelled) return fail(Exit::interrupted, "interrupted");
-  if (!finished.ok()) {
-    return fail(Exit::infrastructure, "`" + engine.binary.filename().string() +
-                                          " describe --json` failed (" + how_it_ended(finished) +
-                                          "): " + log_tail(folder / "err", 600));
+Result<> ready_program(const Making& m, const std::string& surroundings, Engine& engine) {
+  engine.facts["program"] = m.engine.program;
+  if (m.executor.isolated()) {
+    engine.program = m.engine.program;
+    engine.build_key = store::sha256_hex("program|" + m.engine.program + "|" + surroundings);
+    return {};
   }
-  TRY_ASSIGN(const std::string text, read_file(folder / "out"));
-  if (!Json::parse(text, nullptr, false).is_object()) {
-    return fail(Exit::infrastructure, "`" + engine.binary.filename().string() +
-                                          " describe --json` printed no JSON object; an engine "
-                                          "with another command line needs `engine.adapter`");
+  const std::string found = find_program(m.engine.program);
+  if (found.empty()) {
+    return fail_at(m.engine.place, "engine.program: no program `" + m.engine.program +
+                                       "` on this machine; it is one of the image " +
+                                       m.engine.image + ": use podman or docker");
   }
-  return text;
+  engine.binary = found;
+  TRY_ASSIGN(engine.binary_sha256, checked_binary(engine.binary, m.engine.place));
+  engine.build_key = store::sha256_hex("binary|" + engine.binary_sha256 + "|" + surroundings);
+  return {};
 }
 
-// Asked once for a binary, a place to run and a machine: backends depend on all three.
-Result<> describe(const Executor& executor, const Machine& machine, const Devices& devices,
-                  const Layout& layout, Engine& engine, const Cancel& cancel) {
-  const std::string key =
-      store::sha256_hex(engine.binary_sha256 + "|" + executor.version() + "|" + executor.image +
-                        "|" + machine.cpu + "|" + machine.kernel + "|" + machine.amd_card + "|" +
-                        std::to_string(static_cast<int>(devices.route)));
-  const fs::path known = cache_folder() / "describe" / (key.substr(0, 32) + ".json");
-  auto text = read_file(known);
-  if (!text) {
-    TRY_ASSIGN(text, ask_description(executor, engine, devices, layout, cancel));
-    TRY(make_folders(known.parent_path()));
-    TRY(write_file(known, *text));
+Result<Image> image_of(const Making& m) {
+  if (m.pin != nullptr && !m.pin->image.empty()) {
+    TRY_ASSIGN(auto image, image_by_id(m.pin->image, m.executor, m.layout, m.cancel));
+    if (image) {
+      image->reference = m.pin->image_name;
+      image->recipe = m.pin->image_recipe;
+      image->base = m.pin->image_base;
+      return *image;
+    }
+    m.progress.say("the image " + m.pin->image_name + " of that run is gone: using what " +
+                   m.engine.image + " gives now");
   }
-  engine.describe_json = *text;
-  const Json json = Json::parse(engine.describe_json, nullptr, false);
-  if (!json.is_object()) return {};
-  const auto version = json.find("contract_version");
-  const int understood = builtin_schema().version;
-  if (version == json.end() || *version != understood) {
-    return fail(Exit::usage, "`" + engine.binary.filename().string() +
-                                 " describe --json` says `contract_version` " +
-                                 (version == json.end() ? "nothing" : version->dump()) +
-                                 "; this greta knows " + std::to_string(understood) +
-                                 " (engine/ENGINE.md)");
-  }
-  engine.contract_version = understood;
-  return {};
+  return resolve_image(m.engine, m.spec.root, m.executor, m.layout, m.progress, m.cancel);
 }
 
 }  // namespace
 
-std::string engine_inside(const fs::path& binary) {
-  return "/greta/engine/" + binary.filename().string();
+Executor Engine::on(const Executor& executor) const {
+  Executor out = executor;
+  out.image = image;
+  return out;
 }
 
-Result<Engine> ready_engine(const Spec& spec, Executor& executor, const Machine& machine,
-                            const Layout& layout, Progress& progress, const Cancel& cancel) {
+std::string Engine::placed(const Executor& executor, Job& job) const {
+  if (binary.empty()) return program;
+  return place(executor, binary, "/greta/engine/" + binary.filename().string(), false, job);
+}
+
+std::string Engine::shown() const { return binary.empty() ? program : binary.filename().string(); }
+
+Result<Engine> ready_engine(const Spec& spec, const EngineSpec& engine_spec,
+                            const Executor& executor, const Machine& machine, const Layout& layout,
+                            Progress& progress, const Cancel& cancel, const EnginePin* pin) {
   Engine engine;
+  Executor inside = executor;
+  const Making m{.spec = spec,
+                 .engine = engine_spec,
+                 .executor = inside,
+                 .layout = layout,
+                 .progress = progress,
+                 .cancel = cancel,
+                 .pin = pin};
   std::string surroundings;
   if (executor.isolated()) {
-    TRY_ASSIGN(const Image image,
-               resolve_image(spec.engine, spec.root, executor, layout, progress, cancel));
+    TRY_ASSIGN(const Image image, image_of(m));
     // The id, not the tag: between here and the last cell a tag may be given to another image.
-    executor.image = image.id;
+    engine.image = inside.image = image.id;
     surroundings = image.key();
     engine.facts["image"] = image.id;
     engine.facts["image.name"] = image.reference;
@@ -291,20 +321,20 @@ Result<Engine> ready_engine(const Spec& spec, Executor& executor, const Machine&
     if (!image.base.empty()) engine.facts["image.base"] = image.base;
     engine.facts["image.packages_sha256"] = image.packages_sha256;
   }
-  if (spec.engine.binary) {
-    engine.binary = *spec.engine.binary;
-    TRY_ASSIGN(engine.binary_sha256, checked_binary(engine.binary, spec.engine.place));
-    engine.build_key = store::sha256_hex("binary|" + engine.binary_sha256 + "|" + surroundings);
+  if (engine_spec.binary) {
+    TRY(ready_binary(m, surroundings, engine));
+  } else if (!engine_spec.program.empty()) {
+    TRY(ready_program(m, surroundings, engine));
   } else {
     if (!executor.isolated()) surroundings = host_tools(cancel);
-    TRY(build_or_reuse(spec, executor, surroundings, layout, engine, progress, cancel));
+    TRY(build_or_reuse(m, surroundings, engine));
     if (!executor.isolated()) engine.facts["host_tools"] = surroundings;
   }
   engine.facts["build_key"] = engine.build_key;
-  engine.facts["binary_sha256"] = engine.binary_sha256;
-  if (spec.engine.adapter.file.empty()) {
+  if (!engine.binary_sha256.empty()) engine.facts["binary_sha256"] = engine.binary_sha256;
+  if (engine_spec.adapter.name == "greta") {
     TRY_ASSIGN(const Devices devices, devices_for(spec.decode.backend, machine));
-    TRY(describe(executor, machine, devices, layout, engine, cancel));
+    TRY(describe_engine(inside, machine, devices, layout, engine, cancel));
   }
   return engine;
 }

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <map>
-#include <sstream>
 
+#include "build/git.h"
 #include "store/store.h"
 #include "system/files.h"
 #include "system/lock.h"
@@ -14,44 +14,7 @@ namespace greta::runner {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr double kGitTimeout_s = 120, kCloneTimeout_s = 3600;
-
-std::vector<std::string> git_argv(const fs::path& top, const std::vector<std::string>& words) {
-  // Reading a repository must not run what its configuration names, nor stop at its owner, nor ask
-  // a person for a password.
-  std::vector<std::string> argv = {"env",
-                                   "GIT_TERMINAL_PROMPT=0",
-                                   "GIT_LITERAL_PATHSPECS=1",
-                                   "git",
-                                   "-c",
-                                   "safe.directory=*",
-                                   "-c",
-                                   "core.fsmonitor=false",
-                                   "-c",
-                                   "core.quotePath=false"};
-  if (!top.empty()) argv.insert(argv.end(), {"-C", top.string()});
-  argv.insert(argv.end(), words.begin(), words.end());
-  return argv;
-}
-
-Result<std::string> git(const fs::path& top, const std::vector<std::string>& words,
-                        const Cancel& cancel, double timeout_s = kGitTimeout_s) {
-  return output_of(git_argv(top, words), cancel, timeout_s);
-}
-
-std::string without_newline(std::string text) {
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  return text;
-}
-
-std::vector<std::string> split(const std::string& text, char separator) {
-  std::vector<std::string> out;
-  std::istringstream in(text);
-  for (std::string part; std::getline(in, part, separator);) {
-    if (!part.empty()) out.push_back(part);
-  }
-  return out;
-}
+constexpr double kCloneTimeout_s = 3600;
 
 bool is_url(const std::string& repo) {
   if (repo.find("://") != std::string::npos) return true;
@@ -347,8 +310,33 @@ Result<Source> resolve_source(const EngineSpec& engine, const fs::path& root, co
   return source;
 }
 
+Result<Source> kept_source(const fs::path& folder) {
+  Source source;
+  source.archive = folder / "sources.tar.gz";
+  TRY_ASSIGN(source.listing, read_file(folder / "sources.txt"));
+  source.tree = store::sha256_hex(source.listing);
+  if (!fs::exists(source.archive)) {
+    return fail(Exit::infrastructure, "no sources were kept in " + folder.string());
+  }
+  return source;
+}
+
+Result<> keep_source(const Source& source, const fs::path& files, const fs::path& folder,
+                     const Cancel& cancel) {
+  TRY(write_file(folder / "sources.txt", source.listing));
+  // Without times and owners: equal sources are equal archives.
+  return output_of({"tar", "-C", files.string(), "--sort=name", "--mtime=@0", "--owner=0",
+                    "--group=0", "-czf", (folder / "sources.tar.gz").string(), "."},
+                   cancel, 600)
+      .map([](const std::string&) {});
+}
+
 Result<> export_source(const Source& source, const fs::path& to, const Cancel& cancel) {
   TRY(make_folders(to));
+  if (!source.archive.empty()) {
+    TRY(output_of({"tar", "-C", to.string(), "-xzf", source.archive.string()}, cancel, 600));
+    return {};
+  }
   if (!source.worktree) {
     const fs::path archive = to.string() + ".tar";
     std::vector<std::string> words = {"archive",        "--format=tar", "-o",

@@ -24,6 +24,7 @@ struct Source {
   std::vector<std::string> paths;  // what of the repository belongs to the engine; empty: all
   // Files, and folders with a '/' at their end, that greta itself writes there: no source.
   std::vector<std::string> not_source;
+  std::filesystem::path archive;  // kept by an earlier build: then the repository is not asked
 };
 
 // In a greta source tree only what the engine is built from counts, so that a changed README
@@ -31,6 +32,15 @@ struct Source {
 // the place in the spec), HEAD over a dirty tree (with the files).
 Result<Source> resolve_source(const EngineSpec& engine, const std::filesystem::path& root,
                               const Layout& layout, const Cancel& cancel);
+
+// The sources that an earlier build kept in its folder, and keeping them there: `files` is where
+// they were exported to.
+Result<Source> kept_source(const std::filesystem::path& folder);
+Result<> keep_source(const Source& source, const std::filesystem::path& files,
+                     const std::filesystem::path& folder, const Cancel& cancel);
+
+// How a working tree differs from its commit, new files too, as a patch for `git apply`.
+Result<std::string> worktree_diff(const Source& source, const Layout& layout, const Cancel& cancel);
 
 // Writes the files into an empty folder. An error if the working tree changed since it was
 // resolved.

@@ -33,7 +33,8 @@ std::string as_text(const std::vector<store::RunSummary>& runs) {
   for (const auto& run : runs) {
     table.rows.push_back(
         {text_value(run.run), text_value(run.milestone), text_value(run.status),
-         text_value(run.provenance), text_value(run.started_at.substr(0, 16)),
+         text_value(run.provenance + (run.purpose == "run" ? "" : ", " + run.purpose)),
+         text_value(run.started_at.substr(0, 16)),
          text_value(std::to_string(run.cells_ok) + "/" + std::to_string(run.cells)),
          text_value(run.gates), text_value(run.commit.substr(0, kShortCommit)),
          text_value(run.accepted ? "yes" : "")});
@@ -48,6 +49,7 @@ std::string as_json(const std::vector<store::RunSummary>& runs) {
                    {"milestone", run.milestone},
                    {"status", run.status},
                    {"provenance", run.provenance},
+                   {"purpose", run.purpose},
                    {"started_at", run.started_at},
                    {"ended_at", run.ended_at},
                    {"commit", run.commit},

@@ -200,6 +200,17 @@ std::string Image::key() const {
   return packages_sha256.empty() ? recipe + "|" + id : recipe + "|" + packages_sha256;
 }
 
+Result<std::optional<Image>> image_by_id(const std::string& id, const Executor& executor,
+                                         const Layout& layout, const Cancel& cancel) {
+  Image image;
+  TRY_ASSIGN(image.id, image_id(executor, id, cancel));
+  if (image.id.empty()) return std::nullopt;
+  image.reference = image.id;
+  TRY_ASSIGN(const std::string packages, packages_of(executor, image, layout, cancel));
+  if (!packages.empty()) image.packages_sha256 = store::sha256_hex(packages);
+  return image;
+}
+
 Result<std::string> folder_hash(const fs::path& folder) {
   std::vector<std::string> lines;
   std::error_code error;

@@ -2,6 +2,7 @@
 // The image that an engine is built and run in: a folder with a Dockerfile, or one that exists.
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "container/executor.h"
@@ -29,6 +30,10 @@ struct Image {
 Result<Image> resolve_image(const EngineSpec& engine, const std::filesystem::path& root,
                             const Executor& executor, const Layout& layout, Progress& progress,
                             const Cancel& cancel);
+
+// An image that is here, by its id: what an earlier run used. Nothing when it is gone.
+Result<std::optional<Image>> image_by_id(const std::string& id, const Executor& executor,
+                                         const Layout& layout, const Cancel& cancel);
 
 // Hash over names, modes and contents of all files of a folder.
 Result<std::string> folder_hash(const std::filesystem::path& folder);

@@ -19,6 +19,8 @@ constexpr double kWatchEvery_s = 0.3;
 
 const char* const kRequests = "requests.jsonl";
 const char* const kPromptFile = "prompt.txt";
+const char* const kLock = "lock.json";
+const char* const kWorktreeDiff = "worktree.diff";
 
 int64_t bytes_below(const fs::path& folder) {
   int64_t total = 0;
@@ -83,6 +85,9 @@ class Runner {
       : s_(setting),
         cells_(cells),
         variant_(setting.plan.variants[setting.plan.cells[cells.at(0)].variant]),
+        engine_(setting.engines.at(variant_.engine)),
+        adapter_(setting.spec.engines.at(variant_.engine).adapter),
+        executor_(engine_.on(setting.executor)),
         bundle_(std::move(work)) {}
 
   Result<Attempt> run(const Cancel& cancel) {
@@ -91,7 +96,7 @@ class Runner {
     DiskWatch watch(bundle_, s_.spec.limits.output_bytes);
     job.watch = [&watch] { return watch(); };
     const auto started = std::chrono::system_clock::now();
-    auto finished = run_job(s_.executor, job, cancel);
+    auto finished = run_job(executor_, job, cancel);
     const auto ended = std::chrono::system_clock::now();
     manifest_.started_at = utc_time(started);
     manifest_.ended_at = utc_time(ended);
@@ -106,7 +111,7 @@ class Runner {
         finished->reason = *reason;
       }
     }
-    TRY_ASSIGN(const Outputs outputs, inspect_outputs(bundle_, s_.spec.engine.adapter));
+    TRY_ASSIGN(const Outputs outputs, inspect_outputs(bundle_, adapter_));
     judge(*finished, outputs);
     TRY(list_files(outputs));
     describe_surroundings(*finished);
@@ -116,10 +121,10 @@ class Runner {
 
  private:
   const Prompt& prompt(size_t cell) const { return s_.spec.prompts[s_.plan.cells[cell].prompt]; }
-  bool contract_engine() const { return s_.spec.engine.adapter.file.empty(); }
+  bool contract_engine() const { return adapter_.name == "greta"; }
 
   bool stdout_has_records() const {
-    const auto& outputs = s_.spec.engine.adapter.outputs;
+    const auto& outputs = adapter_.outputs;
     return std::any_of(outputs.begin(), outputs.end(),
                        [](const auto& rule) { return rule.glob == "stdout"; });
   }
@@ -131,27 +136,31 @@ class Runner {
     TRY_ASSIGN(const std::string requests, requests_jsonl(prompts));
     TRY(write_file(bundle_ / kRequests, requests));
     TRY(write_file(bundle_ / "spec.yaml", s_.spec.text));
+    TRY(write_file(bundle_ / kLock, s_.lock_json + "\n"));
     if (cells_.size() == 1 && prompts[0]->text) {
       TRY(write_file(bundle_ / kPromptFile, *prompts[0]->text));
     }
-    if (!s_.engine.describe_json.empty()) {
-      TRY(write_file(bundle_ / "describe.json", s_.engine.describe_json));
+    if (!engine_.describe_json.empty()) {
+      TRY(write_file(bundle_ / "describe.json", engine_.describe_json));
+    }
+    if (!engine_.worktree_diff.empty()) {
+      TRY_ASSIGN(const std::string diff, read_file(engine_.worktree_diff));
+      TRY(write_file(bundle_ / kWorktreeDiff, diff));
     }
     return {};
   }
 
   std::map<std::string, std::string> placeholders(Job& job) const {
     std::map<std::string, std::string> values;
-    values["engine"] =
-        place(s_.executor, s_.engine.binary, engine_inside(s_.engine.binary), false, job);
+    values["engine"] = engine_.placed(executor_, job);
     if (s_.spec.has_model) {
       const fs::path& model = s_.spec.model_file;
       values["model"] =
-          place(s_.executor, model, "/greta/model/" + model.filename().string(), false, job);
+          place(executor_, model, "/greta/model/" + model.filename().string(), false, job);
     }
     values["requests"] =
-        place(s_.executor, bundle_ / kRequests, "/greta/in/requests.jsonl", false, job);
-    values["out"] = place(s_.executor, bundle_ / "out", "/greta/out", true, job);
+        place(executor_, bundle_ / kRequests, "/greta/in/requests.jsonl", false, job);
+    values["out"] = place(executor_, bundle_ / "out", "/greta/out", true, job);
     const DecodeSettings& decode = variant_.decode;
     values["threads"] = std::to_string(decode.threads);
     values["backend"] = decode.backend;
@@ -164,7 +173,7 @@ class Runner {
       if (one.text) {
         values["prompt"] = *one.text;
         values["prompt_file"] =
-            place(s_.executor, bundle_ / kPromptFile, "/greta/in/prompt.txt", false, job);
+            place(executor_, bundle_ / kPromptFile, "/greta/in/prompt.txt", false, job);
       }
     }
     for (const auto& [name, value] : variant_.flags) values["flags." + name] = value;
@@ -175,8 +184,8 @@ class Runner {
     Job job;
     job.purpose = "run";
     const auto values = placeholders(job);
-    TRY_ASSIGN(job.argv, fill_argv(s_.spec.engine.adapter, values));
-    for (const auto& [name, text] : s_.spec.engine.adapter.env) {
+    TRY_ASSIGN(job.argv, fill_argv(adapter_, values));
+    for (const auto& [name, text] : adapter_.env) {
       TRY_ASSIGN(job.environment[name], fill_template(text, values));
     }
     for (const auto& [name, value] : s_.spec.env) job.environment[name] = value;
@@ -282,7 +291,9 @@ class Runner {
                                      {kRequests, "requests"},
                                      {kPromptFile, "requests"},
                                      {"spec.yaml", "spec"},
-                                     {"describe.json", "describe"}}) {
+                                     {"describe.json", "describe"},
+                                     {kLock, "lock"},
+                                     {kWorktreeDiff, "diff"}}) {
       if (listed(name) || !fs::exists(bundle_ / name)) continue;
       TRY_ASSIGN(BundleFile file, describe_file(bundle_, name, role));
       manifest_.files.push_back(std::move(file));
@@ -293,9 +304,9 @@ class Runner {
   void describe_surroundings(const Finished& finished) {
     const Cell& first = s_.plan.cells[cells_[0]];
     manifest_.provenance = provenance_of(variant_.flags);
-    manifest_.contract_version = s_.engine.contract_version;
+    manifest_.contract_version = engine_.contract_version;
     manifest_.milestone = s_.spec.milestone;
-    manifest_.executor = to_string(s_.executor.kind);
+    manifest_.executor = to_string(executor_.kind);
     manifest_.variant = variant_.name;
     manifest_.variant_axes = variant_.axes;
     manifest_.repeat = first.repeat;
@@ -305,11 +316,11 @@ class Runner {
       manifest_.prompts.push_back({.id = one.id, .sha256 = one.sha256, .text = one.text});
     }
     auto& env = manifest_.environment;
-    env = s_.engine.facts;
-    env["executor"] = s_.executor.version();
+    env = engine_.facts;
+    env["executor"] = executor_.version();
     env["kernel"] = s_.machine.kernel;
     env["device"] = s_.inputs.device;
-    env["isa"] = s_.inputs.isa;
+    env["isa"] = s_.inputs.engines[variant_.engine].isa;
     env["cpu"] = s_.machine.cpu;
     env["cpus"] = std::to_string(s_.machine.cpus);
     env["memory_bytes"] = std::to_string(s_.machine.memory_bytes);
@@ -322,8 +333,10 @@ class Runner {
     env["kv_type"] = variant_.decode.kv_type;
     env["max_tokens"] = std::to_string(variant_.decode.max_tokens);
     env["threads"] = std::to_string(variant_.decode.threads);
-    env["adapter"] = s_.spec.engine.adapter.name;
-    env["adapter.sha256"] = s_.spec.engine.adapter.sha256;
+    const std::string& engine = s_.spec.engines[variant_.engine].name;
+    if (!engine.empty()) env["engine"] = engine;
+    env["adapter"] = adapter_.name;
+    env["adapter.sha256"] = adapter_.sha256;
     if (s_.spec.has_model) {
       env["model.file"] = s_.spec.model_file.filename().string();
       env["model.sha256"] = s_.inputs.model_sha256;
@@ -334,6 +347,9 @@ class Runner {
   const AttemptSetting& s_;
   const std::vector<size_t>& cells_;
   const Variant& variant_;
+  const Engine& engine_;
+  const Adapter& adapter_;
+  const Executor executor_;
   fs::path bundle_;
   Manifest manifest_;
 };

@@ -26,11 +26,12 @@ namespace greta::runner {
 struct AttemptSetting {
   const Spec& spec;
   const Plan& plan;
-  const Engine& engine;
+  const std::vector<Engine>& engines;  // as in the spec
   const Executor& executor;
   const Machine& machine;
   const Layout& layout;
   ResolvedInputs inputs;
+  std::string lock_json;  // what the run resolved its spec to
 };
 
 struct Attempt {

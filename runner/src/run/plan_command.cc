@@ -54,9 +54,9 @@ std::vector<std::string> differing_settings(const Spec& spec) {
   return axes;
 }
 
-std::string engine_text(const Spec& spec) {
-  const EngineSpec& engine = spec.engine;
+std::string engine_text(const EngineSpec& engine) {
   if (engine.binary) return engine.binary->string() + " (ready program)";
+  if (!engine.program.empty()) return engine.program + " of " + engine.image;
   return engine.commit + " of " + engine.repo + ", built in " + engine.image;
 }
 
@@ -76,8 +76,13 @@ std::string plan_text(const Spec& spec, const std::vector<Variant>& variants) {
   const Totals totals = totals_of(spec, variants);
   const std::string title = title_of(spec);
   std::string out = spec.milestone + (title.empty() ? "" : "  " + title) + "\n";
-  out += "  engine   " + engine_text(spec) + "\n";
-  if (spec.engine.adapter.name != "greta") out += "  adapter  " + spec.engine.adapter.name + "\n";
+  for (const EngineSpec& engine : spec.engines) {
+    out += "  engine   " + (engine.name.empty() ? "" : engine.name + ": ") + engine_text(engine);
+    out += engine.adapter.name == "greta" ? "\n" : ", adapter " + engine.adapter.name + "\n";
+    for (const auto& [name, value] : engine.flags) {
+      out.append("    flag   ").append(name).append("=").append(value).append("\n");
+    }
+  }
   if (spec.has_model) out += "  model    " + spec.model_file.string() + "\n";
   const DecodeSettings& decode = spec.decode;
   out += "  decode   max_tokens " + std::to_string(decode.max_tokens) + ", backend " +
@@ -131,8 +136,7 @@ std::string plan_json(const std::vector<Spec>& specs,
     Json entry = {{"file", spec.file.string()},
                   {"milestone", spec.milestone},
                   {"title", Json::parse(spec.title_json)},
-                  {"engine", engine_text(spec)},
-                  {"adapter", spec.engine.adapter.name},
+                  {"engines", Json::array()},
                   {"model", spec.model_file.string()},
                   {"variants", Json::array()},
                   {"prompts", Json::array()},
@@ -144,6 +148,12 @@ std::string plan_json(const std::vector<Spec>& specs,
                   {"cells", totals.cells},
                   {"attempts", totals.attempts},
                   {"warnings", spec.warnings}};
+    for (const EngineSpec& engine : spec.engines) {
+      entry["engines"].push_back({{"name", engine.name},
+                                  {"engine", engine_text(engine)},
+                                  {"adapter", engine.adapter.name},
+                                  {"flags", engine.flags}});
+    }
     for (const Variant& variant : variants[s]) {
       entry["variants"].push_back({{"name", variant.name},
                                    {"axes", variant.axes},

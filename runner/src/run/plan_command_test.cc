@@ -97,7 +97,7 @@ TEST_F(PlanCommand, TheTotalsAreThoseOfTheRealPlan) {
     auto spec = load_spec("experiments/B3.21.yaml");
     ASSERT_TRUE(spec) << spec.error().str();
     spec->isolation = isolation;
-    const auto plan = make_plan(*spec, {});
+    const auto plan = make_plan(*spec, {.engines = {{}}, .device = {}, .model_sha256 = {}});
     ASSERT_TRUE(plan);
     const auto json = nlohmann::json::parse(plan_json({*spec}, {plan->variants}));
     EXPECT_EQ(json["cells"], plan->cells.size());

@@ -7,15 +7,13 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "build/engine_build.h"
 #include "contract/text.h"
 #include "run/baselines.h"
-#include "run/model.h"
 #include "run/plan_command.h"
+#include "run/prepare.h"
 #include "run/recover.h"
 #include "run/run_cells.h"
 #include "run/summary.h"
-#include "spec/spec_flags.h"
 #include "spec/spec_root.h"
 #include "store/diff.h"
 #include "store/report.h"
@@ -26,85 +24,20 @@ namespace fs = std::filesystem;
 using Json = nlohmann::json;
 namespace {
 
-// Everything that is known before the first cell.
-struct Prepared {
-  Spec spec;
-  Machine machine;
-  Executor executor;
-  Engine engine;
-  ResolvedInputs inputs;
-  Plan plan;
-  std::vector<size_t> wanted;
-};
-
-// The instruction set that the engine will use, by its own words, else the machine's widest.
-std::string isa_of(const Engine& engine, const std::string& backend, const Machine& machine) {
-  const Json json = Json::parse(engine.describe_json, nullptr, false);
-  if (json.is_object() && json.contains("backends") && json["backends"].is_array()) {
-    const std::string name = backend == "auto" ? "cpu" : backend;
-    for (const auto& entry : json["backends"]) {
-      if (!entry.is_object() || entry.value("name", Json()) != name) continue;
-      const auto isa = entry.find("isa");
-      if (isa != entry.end() && isa->is_string()) return isa->get<std::string>();
-    }
-  }
-  return machine.isa;
-}
-
-std::string device_of(const Devices& devices, const Machine& machine) {
-  switch (devices.route) {
-    case DeviceRoute::amd_kfd:
-    case DeviceRoute::amd_cdi:
-      return "AMD " + (machine.amd_card.empty() ? "GPU" : machine.amd_card) + ", " + machine.cpu;
-    case DeviceRoute::nvidia_cdi:
-      return "NVIDIA GPU, " + machine.cpu;
-    case DeviceRoute::none:
-      break;
-  }
-  return machine.cpu;
-}
-
-Result<> prepare_engine(Prepared& p, const Layout& layout, Progress& progress,
-                        const Cancel& cancel) {
-  TRY_ASSIGN(p.inputs.model_sha256, check_model(p.spec, progress));
-  TRY_ASSIGN(const Devices devices, devices_for(p.spec.decode.backend, p.machine));
-  TRY_ASSIGN(p.engine, ready_engine(p.spec, p.executor, p.machine, layout, progress, cancel));
-  if (!p.engine.describe_json.empty()) {
-    TRY(check_flags(p.spec, Json::parse(p.engine.describe_json, nullptr, false)));
-  }
-  p.inputs.contract_version = p.engine.contract_version;
-  p.inputs.build_key = p.engine.build_key;
-  p.inputs.executor = to_string(p.executor.kind);
-  p.inputs.device = device_of(devices, p.machine);
-  p.inputs.isa = isa_of(p.engine, p.spec.decode.backend, p.machine);
-  TRY_ASSIGN(p.plan, make_plan(p.spec, p.inputs));
-  return {};
-}
-
-store::RunStart run_start(const Prepared& p) {
-  Json variants = Json::array(), prompts = Json::object();
-  for (const auto& variant : p.plan.variants) variants.push_back(variant.name);
-  for (const auto& prompt : p.spec.prompts) prompts[prompt.id] = prompt.sha256;
-  Json resolved = Json(p.engine.facts);
-  // An empty text would count as a commit.
-  if (resolved.value("commit", Json("")) == "") resolved["commit"] = nullptr;
-  resolved["model"] = {{"file", p.spec.model_file.filename().string()},
-                       {"sha256", p.inputs.model_sha256}};
-  resolved["prompts"] = prompts;
-  resolved["variants"] = variants;
-  resolved["executor"] = p.executor.version();
-  resolved["device"] = p.inputs.device;
-  resolved["isa"] = p.inputs.isa;
+store::RunStart run_start(const Prepared& p, const std::string& purpose,
+                          const std::string& replay_of) {
   store::RunStart start;
   start.milestone = p.spec.milestone;
   start.title_json = p.spec.title_json;
   start.prose_json = p.spec.prose_json;
   start.spec_path = p.spec.file.string();
   start.spec_text = p.spec.text;
-  start.resolved_json = resolved.dump(-1, ' ', false, Json::error_handler_t::replace);
+  start.resolved_json = resolved_json(p);
   start.baseline = p.spec.baseline;
   start.cells_planned = static_cast<int64_t>(p.plan.cells.size());
   start.process_id = getpid();
+  start.purpose = purpose;
+  start.replay_of = replay_of;
   for (const auto& variant : p.plan.variants) {
     if (provenance_of(variant.flags) != "executed") start.provenance = provenance_of(variant.flags);
   }
@@ -139,25 +72,28 @@ Json to_json(const store::GateOutcome& gate) {
 // One execution of a spec, from begin_run to the last line.
 class Run {
  public:
-  Run(const Context& context, const RunOptions& options, Prepared prepared, const Layout& layout,
-      store::Store& store, Progress& progress, const Cancel& cancel)
+  Run(const Context& context, const RunOptions& options, const RunTask& task, Prepared prepared,
+      std::vector<size_t> wanted, const Layout& layout, store::Store& store, Progress& progress,
+      const Cancel& cancel)
       : context_(context),
         options_(options),
+        task_(task),
         p_(std::move(prepared)),
+        wanted_(std::move(wanted)),
         layout_(layout),
         store_(store),
         progress_(progress),
         cancel_(cancel) {}
 
-  Result<int> execute(std::map<std::string, store::CachedCell> recovered) {
-    TRY_ASSIGN(name_, store_.begin_run(run_start(p_)));
+  Result<RunDone> execute(std::map<std::string, store::CachedCell> recovered) {
+    TRY_ASSIGN(name_, store_.begin_run(run_start(p_, task_.purpose, task_.replay_of)));
     p_.executor.run = name_;
     progress_.event({{"event", "run_started"},
                      {"run", name_},
                      {"milestone", p_.spec.milestone},
-                     {"cells", p_.wanted.size()}});
+                     {"cells", wanted_.size()}});
     const CellsDone cells = run_all(std::move(recovered));
-    const bool all_ok = cells.rows.size() == p_.wanted.size() &&
+    const bool all_ok = cells.rows.size() == wanted_.size() &&
                         std::all_of(cells.rows.begin(), cells.rows.end(),
                                     [](const auto& row) { return row.status == "ok"; });
     if (cells.interrupted) return interrupted(cells);
@@ -166,28 +102,29 @@ class Run {
     TRY(store_.finish_run(name_, all_ok ? store::RunStatus::complete : store::RunStatus::failed,
                           note.substr(0, note.find('\n'))));
     const int code = exit_code_of(false, all_ok, gates);
-    TRY(conclude(cells, gates, code));
+    if (task_.purpose == "run") TRY(conclude(cells, gates, code));
     // What this machine did wrong is said last, in full: the summary has its first line only.
     if (cells.error) {
       Error error = *cells.error;
       error.exit_code = worse(code, error.exit_code);
       return tl::unexpected(error);
     }
-    return code;
+    return RunDone{name_, code};
   }
 
  private:
   CellsDone run_all(std::map<std::string, store::CachedCell> recovered) {
     const AttemptSetting setting{.spec = p_.spec,
                                  .plan = p_.plan,
-                                 .engine = p_.engine,
+                                 .engines = p_.engines,
                                  .executor = p_.executor,
                                  .machine = p_.machine,
                                  .layout = layout_,
-                                 .inputs = p_.inputs};
+                                 .inputs = p_.inputs,
+                                 .lock_json = resolved_json(p_)};
     CellsJob job{.setting = setting,
                  .run = name_,
-                 .wanted = p_.wanted,
+                 .wanted = wanted_,
                  .recovered = std::move(recovered),
                  .jobs = options_.jobs,
                  .force = options_.force,
@@ -200,14 +137,14 @@ class Run {
     return run_cells(job, store_, progress_, cancel_);
   }
 
-  Result<int> interrupted(const CellsDone& cells) {
+  Result<RunDone> interrupted(const CellsDone& cells) {
     TRY(store_.finish_run(name_, store::RunStatus::interrupted, "interrupted"));
     const auto ok = std::count_if(cells.rows.begin(), cells.rows.end(),
                                   [](const auto& row) { return row.status == "ok"; });
-    progress_.say("interrupted: " + std::to_string(ok) + " of " + std::to_string(p_.wanted.size()) +
+    progress_.say("interrupted: " + std::to_string(ok) + " of " + std::to_string(wanted_.size()) +
                   " cells are complete; the same command goes on from there");
     finished("interrupted", static_cast<int>(Exit::interrupted), "");
-    return static_cast<int>(Exit::interrupted);
+    return RunDone{name_, static_cast<int>(Exit::interrupted)};
   }
 
   void finished(const std::string& status, int code, const std::string& report) {
@@ -233,7 +170,7 @@ class Run {
 
   Result<> conclude(const CellsDone& cells, const std::vector<store::GateOutcome>& gates,
                     int code) {
-    print(name_ + ": " + cells_text(cells.rows, p_.wanted.size()));
+    print(name_ + ": " + cells_text(cells.rows, wanted_.size()));
     for (const auto& fault : injected()) print("injected on purpose: " + fault + "\n");
     if (!gates.empty()) print("gates\n" + gates_text(gates));
     for (const auto& gate : gates) progress_.event(to_json(gate));
@@ -264,7 +201,9 @@ class Run {
 
   const Context& context_;
   const RunOptions& options_;
+  const RunTask& task_;
   Prepared p_;
+  std::vector<size_t> wanted_;
   const Layout& layout_;
   store::Store& store_;
   Progress& progress_;
@@ -320,6 +259,24 @@ Result<std::vector<size_t>> select_cells(const Spec& spec, const Plan& plan,
   return out;
 }
 
+namespace {
+
+std::vector<size_t> chosen(const Prepared& p, const std::vector<size_t>& wanted,
+                           const std::set<std::tuple<std::string, std::string, int64_t>>& cells) {
+  if (cells.empty()) return wanted;
+  std::vector<size_t> out;
+  for (const size_t index : wanted) {
+    const Cell& cell = p.plan.cells[index];
+    if (cells.contains(
+            {p.plan.variants[cell.variant].name, p.spec.prompts[cell.prompt].id, cell.repeat})) {
+      out.push_back(index);
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
 int exit_code_of(bool interrupted, bool all_cells_ok,
                  const std::vector<store::GateOutcome>& gates) {
   const auto any = [&](store::GateStatus status) {
@@ -343,39 +300,65 @@ int worse(int a, int b) {
   return std::max(a, b);
 }
 
-Result<int> run_spec(const Context& context, const RunOptions& options, const std::string& spec,
-                     Progress& progress, const Cancel& cancel) {
-  Prepared p;
-  LoadOptions load;
-  load.vars = options.vars;
-  TRY_ASSIGN(p.spec, load_spec(spec, load));
-  for (const auto& warning : p.spec.warnings) progress.say("warning: " + warning);
-  if (options.dry_run) {
-    TRY_ASSIGN(const auto variants, expand_variants(p.spec));
-    const std::string text =
-        context.json ? plan_json({p.spec}, {variants}) : plan_text(p.spec, variants);
-    std::fputs(text.c_str(), stdout);
-    return 0;
-  }
+Result<RunDone> run_task(const Context& context, const RunOptions& options, RunTask task,
+                         Progress& progress, const Cancel& cancel) {
   const fs::path store_file = context.find_store();
   if (!fs::exists(store_file)) progress.say("a new store: " + shown_path(store_file));
   TRY_ASSIGN(const Layout layout, make_layout(store_file));
-  TRY_ASSIGN(p.executor, choose_executor(options.executor, cancel));
-  p.executor.label = layout.label;
-  if (p.executor.isolated()) {
-    progress.detail(p.executor.version() + ": " + p.executor.tool.found);
+  TRY_ASSIGN(Executor executor, choose_executor(options.executor, cancel));
+  executor.label = layout.label;
+  if (executor.isolated()) {
+    progress.detail(executor.version() + ": " + executor.tool.found);
   } else {
     progress.say("executor host: the engine runs without isolation");
   }
   TRY_ASSIGN(store::Store store, context.open_store(store::Access::read_write));
-  TRY_ASSIGN(Recovered recovered, recover(store, layout, p.executor, cancel));
+  TRY_ASSIGN(Recovered recovered, recover(store, layout, executor, cancel));
   say_recovered(recovered, progress);
-  TRY(check_baselines(store, p.spec));
-  p.machine = inspect_machine();
-  TRY(prepare_engine(p, layout, progress, cancel));
-  TRY_ASSIGN(p.wanted, select_cells(p.spec, p.plan, options.only));
-  return Run(context, options, std::move(p), layout, store, progress, cancel)
+  if (task.purpose == "run") TRY(check_baselines(store, task.spec));
+  TRY_ASSIGN(Prepared prepared, prepare(task.spec, executor, task.pins, layout, progress, cancel));
+  const fs::path lock_file = lock_file_of(task.spec.file);
+  if (task.locked) TRY(check_engines_are_locked(*task.locked, prepared.engines, lock_file));
+  if (options.lock) {
+    TRY(write_file(lock_file, Json::parse(resolved_json(prepared)).dump(1) + "\n"));
+    progress.say("locked: " + shown_path(lock_file));
+  }
+  TRY_ASSIGN(const auto wanted, select_cells(prepared.spec, prepared.plan, options.only));
+  auto cells = chosen(prepared, wanted, task.cells);
+  return Run(context, options, task, std::move(prepared), std::move(cells), layout, store, progress,
+             cancel)
       .execute(std::move(recovered.cells));
+}
+
+Result<int> run_spec(const Context& context, const RunOptions& options, const std::string& spec,
+                     Progress& progress, const Cancel& cancel) {
+  RunTask task;
+  LoadOptions load;
+  load.vars = options.vars;
+  TRY_ASSIGN(task.spec, load_spec(spec, load));
+  for (const auto& warning : task.spec.warnings) progress.say("warning: " + warning);
+  if (options.dry_run) {
+    TRY_ASSIGN(const auto variants, expand_variants(task.spec));
+    const std::string text =
+        context.json ? plan_json({task.spec}, {variants}) : plan_text(task.spec, variants);
+    std::fputs(text.c_str(), stdout);
+    return 0;
+  }
+  if (options.locked) {
+    const fs::path file = lock_file_of(task.spec.file);
+    TRY_ASSIGN(const std::string text, read_file(file));
+    auto lock = read_lock(text);
+    if (!lock) {
+      lock.error().file = shown_path(file);
+      return tl::unexpected(lock.error());
+    }
+    TRY(check_spec_is_locked(*lock, task.spec, file));
+    for (const auto& engine : lock->engines) task.pins.push_back(pin_of(engine));
+    task.locked = std::move(*lock);
+  }
+  return run_task(context, options, std::move(task), progress, cancel).map([](const RunDone& done) {
+    return done.exit_code;
+  });
 }
 
 }  // namespace greta::runner

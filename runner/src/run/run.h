@@ -8,10 +8,14 @@
 // on what the rest happens to say.
 
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "contract/result.h"
+#include "run/lock.h"
 #include "spec/plan.h"
 #include "store/gates.h"
 #include "system/context.h"
@@ -26,8 +30,26 @@ struct RunOptions {
   int jobs = 1;
   std::vector<std::string> only;  // "KEY=VALUE"
   bool force = false, dry_run = false, fail_fast = false;
+  bool lock = false, locked = false;  // write SPEC.lock.json, obey it
   std::map<std::string, std::string> vars;
 };
+
+// A spec that is loaded, and in what way it is to run.
+struct RunTask {
+  Spec spec;
+  std::vector<EnginePin> pins;  // none, or one an engine
+  std::optional<Lock> locked;   // what must be as it was
+  std::string purpose = "run";  // run; replay, probe: these print no gates and write no report
+  std::string replay_of;
+  // (variant, prompt id, repeat) of the cells to run; none: those that the options leave.
+  std::set<std::tuple<std::string, std::string, int64_t>> cells;
+};
+struct RunDone {
+  std::string run;  // its name in the store
+  int exit_code = 0;
+};
+Result<RunDone> run_task(const Context& context, const RunOptions& options, RunTask task,
+                         Progress& progress, const Cancel& cancel);
 
 // Runs one spec; the exit code of what happened, or an error that kept it from running.
 Result<int> run_spec(const Context& context, const RunOptions& options, const std::string& spec,

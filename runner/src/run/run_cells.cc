@@ -94,7 +94,8 @@ class Loop {
         if (missing_.contains(index)) group.push_back(index);
       }
       if (group.empty()) continue;
-      if (job_.setting.spec.engine.adapter.request_mode == "one") {
+      const Variant& variant = plan_.variants[plan_.cells[group[0]].variant];
+      if (job_.setting.spec.engines[variant.engine].adapter.request_mode == "one") {
         for (const size_t index : group) groups_.push_back({index});
       } else {
         groups_.push_back(std::move(group));

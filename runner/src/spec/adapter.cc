@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "contract/text.h"
+#include "spec/flat_spec.h"
 #include "spec/spec_reader.h"
 #include "spec/spec_text.h"
 #include "spec/yaml_node.h"
@@ -142,9 +143,25 @@ void read_flags(const YamlNode& node, Adapter& adapter, Problems& problems) {
   }
 }
 
-Adapter read_adapter(const YamlNode& root, Problems& problems) {
+void read_program(const YamlNode& root, MapReader& map, Adapter& adapter, Problems& problems) {
+  for (const auto& [key, value] :
+       {std::pair{"image", &adapter.image}, std::pair{"program", &adapter.program}}) {
+    const YamlNode* node = map.get(key);
+    if (node != nullptr) {
+      *value = read_text_not_empty(*node, map.path(key), problems).value_or("");
+    }
+  }
+  const auto* image = root.find_entry("image");
+  if (image != nullptr && root.find("program") == nullptr) {
+    problems.add(image->place, "`" + map.path("image") + "` needs `program`, which of it to run");
+  }
+}
+
+}  // namespace
+
+Adapter adapter_of(const YamlNode& root, const std::string& path, Problems& problems) {
   Adapter adapter;
-  MapReader map(root, "", "adapter", problems);
+  MapReader map(root, path, "adapter", problems);
   if (!map.valid()) return adapter;
   if (const YamlNode* schema = map.get("schema")) read_whole(*schema, "schema", 1, 1, problems);
   if (const YamlNode* name = map.get("name")) {
@@ -160,6 +177,7 @@ Adapter read_adapter(const YamlNode& root, Problems& problems) {
   } else if (!root.find("argv")) {
     problems.add(root.place, "missing key `argv`");
   }
+  read_program(root, map, adapter, problems);
   if (const YamlNode* env = map.get("env")) read_env(*env, adapter, problems);
   if (const YamlNode* outputs = map.get("outputs")) read_outputs(*outputs, adapter, problems);
   if (const YamlNode* flags = map.get("flags")) read_flags(*flags, adapter, problems);
@@ -177,10 +195,12 @@ Adapter read_adapter(const YamlNode& root, Problems& problems) {
                    std::string("{") + name + "} stands for one prompt and needs `requests: one`");
     }
   }
+  // Not the file's bytes: a comment changes no result.
+  const nlohmann::json sorted = texts_of(root);
+  adapter.json = sorted.dump();
+  adapter.sha256 = store::sha256_hex(adapter.json);
   return adapter;
 }
-
-}  // namespace
 
 const std::vector<std::string>& placeholder_names() {
   static const std::vector<std::string> kNames = {
@@ -206,10 +226,9 @@ Result<Adapter> load_adapter(const std::filesystem::path& file, const std::strin
   Problems problems;
   const YamlNode root = parse_yaml(text, shown, problems);
   Adapter adapter;
-  if (problems.empty()) adapter = read_adapter(root, problems);
+  if (problems.empty()) adapter = adapter_of(root, "", problems);
   if (!problems.empty()) return tl::unexpected(problems.error());
   adapter.file = file;
-  adapter.sha256 = store::sha256_hex(text);
   return adapter;
 }
 

@@ -9,6 +9,7 @@
 
 #include "contract/result.h"
 #include "spec/spec.h"
+#include "spec/yaml_node.h"
 
 namespace greta::runner {
 
@@ -16,6 +17,9 @@ Adapter builtin_adapter();
 
 // Reads and checks an adapter file; errors as in load_spec. `shown` is the path to print.
 Result<Adapter> load_adapter(const std::filesystem::path& file, const std::string& shown);
+
+// The same of a map that stands elsewhere; `path` is where.
+Adapter adapter_of(const YamlNode& node, const std::string& path, Problems& problems);
 
 // The names that may stand in {braces} of argv and env, `flags.NAME` apart.
 const std::vector<std::string>& placeholder_names();

@@ -114,8 +114,8 @@ TEST(Adapter, SpecsAreHeldToItsFlagTable) {
       "flags: {MODE: fast, LEVEL: 9}\ndecode: {backend: npu}\n"
       "expect: [{id: x, metric: own_kind.value, le: 1}]\n");
   ASSERT_TRUE(good) << good.error().str();
-  EXPECT_EQ(good->engine.adapter.name, "full");
-  EXPECT_EQ(good->engine.binary, folder / "engine.sh");
+  EXPECT_EQ(good->engines[0].adapter.name, "full");
+  EXPECT_EQ(good->engines[0].binary, folder / "engine.sh");
   EXPECT_EQ(good->isolation, Isolation::request);  // requests: one
   EXPECT_TRUE(good->warnings.empty());             // its records are its own business
   EXPECT_EQ(good->model_file, "none");

@@ -21,19 +21,22 @@ IdentityMaker::IdentityMaker(const Spec& spec, const ResolvedInputs& inputs, con
                                  {"max_tokens", variant.decode.max_tokens},
                                  {"numerics", variant.decode.numerics},
                                  {"threads", variant.decode.threads}};
-  const nlohmann::json before = {
-      {"adapter", spec.engine.adapter.sha256},
-      {"build_key", inputs.build_key},
-      {"contract_version", inputs.contract_version},
+  const EngineInputs& engine = inputs.engines.at(variant.engine);
+  nlohmann::json before = {
+      {"adapter", spec.engines.at(variant.engine).adapter.sha256},
+      {"build_key", engine.build_key},
+      {"contract_version", engine.contract_version},
       {"decode", decode},
       {"device", inputs.device},
       {"env", spec.env},
       {"flags", variant.flags},
-      {"isa", inputs.isa},
+      {"isa", engine.isa},
       // Whether an earlier prompt ran in the same process is something an engine can get wrong.
       {"isolation", spec.isolation == Isolation::process ? "process" : "request"},
       {"model_sha256", inputs.model_sha256},
   };
+  // The names alone: a hash of a short secret can be guessed from.
+  if (!spec.secrets.empty()) before["env_secret"] = spec.secrets;
   head_ = canonical(before);
   head_.back() = ',';  // open for "prompt" and "repeat", which sort after all of these
 }

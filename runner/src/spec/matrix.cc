@@ -4,6 +4,7 @@
 #include <set>
 
 #include "contract/text.h"
+#include "spec/spec_matrix.h"
 
 namespace greta::runner {
 namespace {
@@ -65,8 +66,12 @@ Result<std::vector<bool>> match(const Spec& spec, const std::string& key,
   return matched;
 }
 
-void apply_axis(const std::string& axis, const std::string& value, Variant& variant) {
-  if (axis == "decode.backend") {
+void apply_axis(const Spec& spec, const std::string& axis, const std::string& value,
+                Variant& variant) {
+  if (axis == kEngineAxis) {
+    while (spec.engines.at(variant.engine).name != value) ++variant.engine;
+    for (const auto& [flag, set] : spec.engines[variant.engine].flags) variant.flags[flag] = set;
+  } else if (axis == "decode.backend") {
     variant.decode.backend = value;
   } else if (axis == "decode.numerics") {
     variant.decode.numerics = value;
@@ -108,7 +113,8 @@ Result<std::vector<Variant>> expand_variants(const Spec& spec) {
   std::set<std::string> names;
   for (size_t i = 0; i < points.size(); ++i) {
     if ((!spec.include.empty() && !included[i]) || excluded[i]) continue;
-    Variant variant{.name = variant_name(spec, points[i]),
+    Variant variant{.engine = 0,
+                    .name = variant_name(spec, points[i]),
                     .axes = points[i],
                     .flags = spec.flags,
                     .decode = spec.decode};
@@ -116,7 +122,7 @@ Result<std::vector<Variant>> expand_variants(const Spec& spec) {
       return matrix_error(spec, "matrix",
                           "variant `" + printable(variant.name) + "` is there twice");
     }
-    for (const auto& [axis, value] : points[i]) apply_axis(axis, value, variant);
+    for (const auto& [axis, value] : points[i]) apply_axis(spec, axis, value, variant);
     variants.push_back(std::move(variant));
   }
   if (variants.empty()) {

@@ -12,7 +12,8 @@
 namespace greta::runner {
 
 struct Variant {
-  std::string name;  // "GRETA_X=a,GRETA_Y=b" of the axes that vary; "default"
+  size_t engine = 0;  // of Spec::engines
+  std::string name;   // "GRETA_X=a,GRETA_Y=b" of the axes that vary; "default"
   std::map<std::string, std::string> axes;   // matrix point
   std::map<std::string, std::string> flags;  // all flags: spec's, overridden by the axes
   DecodeSettings decode;                     // an axis may name backend, numerics, kv_type, threads
@@ -26,11 +27,14 @@ struct Cell {
 };
 
 // What the plan cannot know by itself; the runner resolves it first.
-struct ResolvedInputs {
+struct EngineInputs {
   int contract_version = 1;
-  std::string build_key;    // hash of sources, argv, image recipe and packages; or of the binary
-  std::string executor;     // part of no identity; for display
-  std::string device, isa;  // where it will run
+  std::string build_key;  // hash of sources, argv, image recipe and packages; or of the binary
+  std::string isa;        // that it will use
+};
+struct ResolvedInputs {
+  std::vector<EngineInputs> engines;  // as in Spec::engines
+  std::string device;                 // where they will run
   std::string model_sha256;
 };
 

@@ -25,7 +25,8 @@ Spec small_spec() {
   Spec spec;
   spec.file = "/x/spec.yaml";
   spec.milestone = "M";
-  spec.engine.adapter.sha256 = "adapter";
+  spec.engines.resize(1);
+  spec.engines[0].adapter.sha256 = "adapter";
   spec.prompts = {text_prompt("a", "Hi"), text_prompt("b", "Q:")};
   spec.flags = {{"GRETA_A", "1"}};
   spec.env = {{"LANG", "C"}};
@@ -35,11 +36,8 @@ Spec small_spec() {
 }
 
 ResolvedInputs small_inputs() {
-  return {.contract_version = 1,
-          .build_key = "key",
-          .executor = "host",
+  return {.engines = {{.contract_version = 1, .build_key = "key", .isa = "avx2"}},
           .device = "cpu model",
-          .isa = "avx2",
           .model_sha256 = "model"};
 }
 
@@ -160,12 +158,13 @@ std::string identity_of_first(const Change* change) {
 
 TEST(Identity, ChangesWithEverythingThatCanChangeAResult) {
   const Change kChanges[] = {
-      {"contract", [](Spec&, ResolvedInputs& i) { i.contract_version = 2; }},
-      {"build", [](Spec&, ResolvedInputs& i) { i.build_key = "other"; }},
+      {"contract", [](Spec&, ResolvedInputs& i) { i.engines[0].contract_version = 2; }},
+      {"build", [](Spec&, ResolvedInputs& i) { i.engines[0].build_key = "other"; }},
       {"device", [](Spec&, ResolvedInputs& i) { i.device = "other"; }},
-      {"isa", [](Spec&, ResolvedInputs& i) { i.isa = "avx512"; }},
+      {"isa", [](Spec&, ResolvedInputs& i) { i.engines[0].isa = "avx512"; }},
       {"model", [](Spec&, ResolvedInputs& i) { i.model_sha256 = "other"; }},
-      {"adapter", [](Spec& s, ResolvedInputs&) { s.engine.adapter.sha256 = "other"; }},
+      {"adapter", [](Spec& s, ResolvedInputs&) { s.engines[0].adapter.sha256 = "other"; }},
+      {"secret", [](Spec& s, ResolvedInputs&) { s.secrets = {"TOKEN"}; }},
       {"max_tokens", [](Spec& s, ResolvedInputs&) { s.decode.max_tokens = 2; }},
       {"backend", [](Spec& s, ResolvedInputs&) { s.decode.backend = "ref"; }},
       {"numerics", [](Spec& s, ResolvedInputs&) { s.decode.numerics = "fast"; }},
@@ -214,10 +213,9 @@ TEST(Identity, IgnoresWhatCannotChangeAResult) {
       {"text", [](Spec& s, ResolvedInputs&) { s.text = "# a comment"; }},
       {"prompt id", [](Spec& s, ResolvedInputs&) { s.prompts[0].id = "c"; }},
       {"model path", [](Spec& s, ResolvedInputs&) { s.model_file = "/y/m.gguf"; }},
-      {"engine path", [](Spec& s, ResolvedInputs&) { s.engine.binary = "/y/engine"; }},
+      {"engine path", [](Spec& s, ResolvedInputs&) { s.engines[0].binary = "/y/engine"; }},
       {"commit",
-       [](Spec& s, ResolvedInputs&) { s.engine.commit = "HEAD"; }},  // is in the build key
-      {"executor", [](Spec&, ResolvedInputs& i) { i.executor = "podman"; }},
+       [](Spec& s, ResolvedInputs&) { s.engines[0].commit = "HEAD"; }},  // is in the build key
       {"more repeats", [](Spec& s, ResolvedInputs&) { s.repeat = 5; }},
       {"more variants", [](Spec& s, ResolvedInputs&) { s.matrix[0].second.push_back("x"); }},
       {"warnings", [](Spec& s, ResolvedInputs&) { s.warnings = {"w"}; }},

@@ -5,6 +5,7 @@
 
 #include "contract/text.h"
 #include "spec/adapter.h"
+#include "spec/flat_spec.h"
 #include "spec/prompts.h"
 #include "spec/spec_engine.h"
 #include "spec/spec_expect.h"
@@ -37,25 +38,29 @@ class SpecReader {
     read_prose();
     if (const YamlNode* baseline = map_.get("baseline")) read_baseline(*baseline);
 
-    const YamlNode* engine = map_.get("engine");
-    const Roots roots = find_roots(spec_.file.parent_path(), own_engine(engine), options_);
+    map_.get("engine");
+    map_.get("engines");
+    const OwnEngine own = own_engines(root_);
+    const Roots roots = find_roots(spec_.file.parent_path(), own, options_);
     spec_.root = roots.root;
-    read_engine(engine, roots, spec_, problems_);
-    if (roots.tree.empty() && own_engine(engine) == OwnEngine::no) {
+    read_engines(root_, roots, spec_, problems_);
+    if (roots.tree.empty() && own == OwnEngine::no) {
       warn(root_.place,
            "no greta source tree around the spec, the current folder or this program; "
            "name an engine under `engine`");
     }
     if (const YamlNode* model = map_.get("model")) {
       read_model(*model, roots, spec_, problems_);
-    } else if (mentions(spec_.engine.adapter, "model")) {
+    } else if (any_mentions({"model"})) {
       missing("model");
     }
     read_prompt_list(roots);
 
     if (const YamlNode* decode = map_.get("decode")) read_decode(*decode, spec_, problems_);
     if (const YamlNode* flags = map_.get("flags")) read_flags(*flags, spec_, problems_);
+    read_engine_flags(root_, spec_, problems_);
     if (const YamlNode* env = map_.get("env")) read_env(*env, spec_, problems_);
+    if (const YamlNode* v = map_.get("secrets")) read_secrets(*v, spec_, problems_);
     if (const YamlNode* matrix = map_.get("matrix")) read_matrix(*matrix, spec_, problems_);
     if (const YamlNode* v = map_.get("include")) {
       read_points(*v, "include", spec_.include, spec_, problems_);
@@ -70,6 +75,13 @@ class SpecReader {
  private:
   void warn(const Place& place, const std::string& message) {
     spec_.warnings.push_back(to_string(place) + ": " + message);
+  }
+
+  bool any_mentions(std::initializer_list<const char*> names) const {
+    return std::any_of(spec_.engines.begin(), spec_.engines.end(), [&](const EngineSpec& engine) {
+      return std::any_of(names.begin(), names.end(),
+                         [&](const char* name) { return mentions(engine.adapter, name); });
+    });
   }
 
   void missing(const std::string& key) {
@@ -129,9 +141,7 @@ class SpecReader {
   void read_prompt_list(const Roots& roots) {
     const YamlNode* list = map_.get("prompts");
     if (list == nullptr) {
-      const Adapter& adapter = spec_.engine.adapter;
-      if (mentions(adapter, "requests") || mentions(adapter, "prompt") ||
-          mentions(adapter, "prompt_file") || mentions(adapter, "prompt_id")) {
+      if (any_mentions({"requests", "prompt", "prompt_file", "prompt_id"})) {
         return missing("prompts");
       }
       // An engine that takes no prompt still needs one cell to hold its records.
@@ -163,7 +173,9 @@ class SpecReader {
       const auto text = read_choice(*isolation, "isolation", {"process", "request"}, problems_);
       spec_.isolation = text == "request" ? Isolation::request : Isolation::process;
     }
-    if (spec_.engine.adapter.request_mode == "one") spec_.isolation = Isolation::request;
+    for (const EngineSpec& engine : spec_.engines) {
+      if (engine.adapter.request_mode == "one") spec_.isolation = Isolation::request;
+    }
     if (const YamlNode* repeat = map_.get("repeat")) {
       spec_.repeat = read_whole(*repeat, "repeat", 1, kMostRepeats, problems_).value_or(1);
     }
@@ -188,8 +200,10 @@ class SpecReader {
   void read_gates(const YamlNode& node) {
     std::vector<std::string> axes;
     for (const auto& [axis, values] : spec_.matrix) axes.push_back(axis);
-    const auto records =
-        spec_.engine.adapter.name == "greta" ? RecordsKnown::yes : RecordsKnown::no;
+    const bool known =
+        std::all_of(spec_.engines.begin(), spec_.engines.end(),
+                    [](const EngineSpec& engine) { return engine.adapter.name == "greta"; });
+    const auto records = known ? RecordsKnown::yes : RecordsKnown::no;
     spec_.expect = read_expect(node, axes, records, problems_, spec_.warnings);
   }
 
@@ -207,7 +221,7 @@ Result<Spec> load_spec(const fs::path& file, const LoadOptions& options) {
   std::error_code ec;
   spec.file = fs::absolute(file, ec).lexically_normal();
   Problems problems;
-  SpecTree tree = load_spec_tree(file, file.string(), problems);
+  SpecTree tree = load_spec_tree(file, file.string(), options.text, problems);
   // What is missing because a file could not be read is no mistake of its own.
   if (!tree.complete) return tl::unexpected(problems.error());
   spec.text = std::move(tree.text);
@@ -216,6 +230,7 @@ Result<Spec> load_spec(const fs::path& file, const LoadOptions& options) {
   if (problems.size() > before) return tl::unexpected(problems.error());  // values are not known
   SpecReader(tree.root, options, spec, problems).read();
   if (!problems.empty()) return tl::unexpected(problems.error());
+  spec.flat = flat_spec(tree.root, spec).dump();
   return spec;
 }
 

@@ -49,17 +49,23 @@ struct Adapter {
       flags;                          // static flag table: name → choices (empty: any)
   bool any_flags = false;             // the adapter passes any flag
   std::string request_mode = "file";  // file: {requests} serves many; one: a process a prompt
-  std::string sha256;                 // of the adapter file: part of the identity
+  std::string image, program;         // of engines that name neither: see EngineSpec
+  std::string json;                   // the adapter itself, in canonical form, and …
+  std::string sha256;                 // … its hash: part of the identity
 };
 
 struct EngineSpec {
+  std::string name;        // its value of the axis `engine`; "" where there is one engine
   std::string repo = ".";  // path or git URL
   std::string commit = "worktree";
   std::string image = "docker/rocm";  // folder with a Dockerfile, or name@sha256:…
   std::vector<std::string> build = {"ci/build-engine", "engine"};
   std::string artifact = "build/engine/bin/greta-infer";
   std::optional<std::filesystem::path> binary;  // a ready program: nothing is built
+  // A program of the image (of this machine on `host`), by path or name: nothing is built either.
+  std::string program;
   Adapter adapter;
+  std::map<std::string, std::string> flags;  // of this engine alone
   Place place;
 };
 
@@ -82,10 +88,11 @@ struct Spec {
   std::filesystem::path file;  // absolute
   std::filesystem::path root;  // the folder that relative engine paths start from
   std::string text;            // as read, extends not merged
+  std::string flat;            // the same in one file that needs no other: see flat_spec.h
   std::string milestone;
   std::string title_json = "{}", prose_json = "{}";
   std::vector<std::string> baseline;
-  EngineSpec engine;
+  std::vector<EngineSpec> engines;   // one, or the values of the axis `engine` in their order
   std::filesystem::path model_file;  // resolved, or as written where it does not exist
   std::string model_sha256;          // "" when the spec pins none
   Place model_place;
@@ -97,6 +104,8 @@ struct Spec {
   std::map<std::string, std::string> flags;  // GRETA_* for every variant
   std::map<std::string, Place> flag_places;
   std::map<std::string, std::string> env;  // declared environment of the engine, not flags
+  // Names of environment variables whose values reach the engine and are kept nowhere.
+  std::vector<std::string> secrets;
   std::vector<std::pair<std::string, std::vector<std::string>>> matrix;  // axes in file order
   std::vector<std::map<std::string, std::string>> include, exclude;
   int64_t repeat = 1;
@@ -113,6 +122,8 @@ struct LoadOptions {
   // Where to look for a greta source tree when the spec does not stand in one: the current folder
   // and the running program, unless a test says otherwise.
   std::filesystem::path working_folder = {}, program = {};
+  // Read instead of the file, which only says where paths start: what an earlier run kept.
+  std::optional<std::string> text = {};
 };
 
 // Reads the spec with everything it extends, and resolves prompts (prompts.yaml beside the spec,

@@ -30,10 +30,15 @@ class Loader {
           {.message = "`extends` leads to more than " + std::to_string(kMostFiles) + " files"},
           from);
     }
-    auto text = read_text_file(file, shown, kMostYamlBytes);
+    const auto text = read_text_file(file, shown, kMostYamlBytes);
     if (!text) return stop(from.line == 0 ? text.error() : at(from, text.error()), from);
     if (text_out != nullptr) *text_out = *text;
-    YamlNode own = parse_yaml(*text, shown, problems_);
+    return load_text(*text, file, identity, shown, kMostYamlBytes);
+  }
+
+  YamlNode load_text(const std::string& text, const fs::path& file, const fs::path& identity,
+                     const std::string& shown, size_t most_bytes) {
+    YamlNode own = parse_yaml(text, shown, problems_, most_bytes);
     if (own.kind != YamlNode::Kind::map) {
       complete_ = false;
       if (own.kind != YamlNode::Kind::null) {
@@ -134,10 +139,17 @@ YamlNode merge_nodes(YamlNode base, YamlNode over) {
   return base;
 }
 
-SpecTree load_spec_tree(const fs::path& file, const std::string& shown, Problems& problems) {
+SpecTree load_spec_tree(const fs::path& file, const std::string& shown,
+                        const std::optional<std::string>& text, Problems& problems) {
   SpecTree tree;
   Loader loader(problems);
-  tree.root = loader.load(file, {shown, 0, 0}, shown, &tree.text);
+  if (text) {
+    tree.text = *text;
+    // Prompts from files of their own stand in it, whole.
+    tree.root = loader.load_text(*text, file, file, shown, kMostYamlBytes * 256);
+  } else {
+    tree.root = loader.load(file, {shown, 0, 0}, shown, &tree.text);
+  }
   tree.complete = loader.complete();
   return tree;
 }

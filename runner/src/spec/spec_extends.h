@@ -4,6 +4,7 @@
 // removes the base's key. Every node keeps the place of the file that it came from.
 
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include "spec/yaml_node.h"
@@ -16,10 +17,10 @@ struct SpecTree {
   bool complete = false;  // every file could be read and is a map
 };
 
-// `shown` is the path to print. Mistakes (unreadable, malformed, no or an unknown `schema`, a
-// circle of files) go to `problems`.
+// `shown` is the path to print; `text`, where there is one, is read instead of the file. Mistakes
+// (unreadable, malformed, no or an unknown `schema`, a circle of files) go to `problems`.
 SpecTree load_spec_tree(const std::filesystem::path& file, const std::string& shown,
-                        Problems& problems);
+                        const std::optional<std::string>& text, Problems& problems);
 
 // `over` wins. Exposed for its tests.
 YamlNode merge_nodes(YamlNode base, YamlNode over);

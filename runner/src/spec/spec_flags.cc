@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "contract/text.h"
+#include "spec/spec_matrix.h"
 #include "spec/spec_reader.h"
 #include "spec/yaml_problems.h"
 
@@ -136,7 +137,7 @@ Place place_of(const std::map<std::string, Place>& places, const std::string& ke
 
 }  // namespace
 
-Result<> check_flags(const Spec& spec, const nlohmann::json& describe) {
+Result<> check_flags(const Spec& spec, const EngineSpec& engine, const nlohmann::json& describe) {
   TRY_ASSIGN(const std::vector<FlagRow> table, read_table(describe));
   std::vector<std::string> names;
   names.reserve(table.size());
@@ -160,8 +161,12 @@ Result<> check_flags(const Spec& spec, const nlohmann::json& describe) {
     const Place place = place_of(spec.flag_places, name, spec);
     if (const FlagRow* row = find_row(name, place)) check_value(*row, value, place);
   }
+  for (const auto& [name, value] : engine.flags) {
+    const Place place = place_of(spec.places, "engines." + engine.name + ".flags." + name, spec);
+    if (const FlagRow* row = find_row(name, place)) check_value(*row, value, place);
+  }
   for (const auto& [axis, values] : spec.matrix) {
-    if (axis.starts_with("decode.")) continue;
+    if (axis.starts_with("decode.") || axis == kEngineAxis) continue;
     const std::string path = "matrix." + axis;
     const FlagRow* row = find_row(axis, place_of(spec.places, path, spec));
     for (size_t i = 0; row != nullptr && i < values.size(); ++i) {

@@ -8,10 +8,10 @@
 
 namespace greta::runner {
 
-// Checks every flag and every matrix value of the spec against the flag table of `describe`
-// (ENGINE describe --json). Errors carry the place in the spec and the nearest name or choice; all
-// mistakes are in one Error, a line each. An adapter with a table of its own is checked by
-// load_spec.
-Result<> check_flags(const Spec& spec, const nlohmann::json& describe);
+// Checks every flag and every matrix value that reaches the engine against the flag table of
+// `describe` (ENGINE describe --json). Errors carry the place in the spec and the nearest name or
+// choice; all mistakes are in one Error, a line each. An adapter with a table of its own is checked
+// by load_spec.
+Result<> check_flags(const Spec& spec, const EngineSpec& engine, const nlohmann::json& describe);
 
 }  // namespace greta::runner

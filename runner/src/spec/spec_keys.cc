@@ -9,11 +9,13 @@ const std::vector<KeySection>& key_sections() {
   static const std::vector<KeySection> kSections = {
       {"spec", {"schema",         "extends",       "vars",    "milestone", "title",      "question",
                 "summary",        "initial_state", "changes", "impact",    "conclusion", "next",
-                "why_it_matters", "baseline",      "engine",  "model",     "prompts",    "decode",
-                "isolation",      "flags",         "env",     "matrix",    "include",    "exclude",
-                "repeat",         "timeout",       "limits",  "expect"}},
+                "why_it_matters", "baseline",      "engine",  "engines",   "model",      "prompts",
+                "decode",         "isolation",     "flags",   "env",       "secrets",    "matrix",
+                "include",        "exclude",       "repeat",  "timeout",   "limits",     "expect"}},
       {"prose", {"en", "es"}},
-      {"engine", {"repo", "commit", "image", "build", "artifact", "binary", "adapter"}},
+      {"engine", {"repo", "commit", "image", "build", "artifact", "binary", "program", "adapter"}},
+      {"engines",
+       {"repo", "commit", "image", "build", "artifact", "binary", "program", "adapter", "flags"}},
       {"model", {"file", "sha256"}},
       {"prompt", {"id", "text", "file", "tokens", "literal_escapes", "note"}},
       {"decode", {"max_tokens", "backend", "numerics", "kv_type", "threads"}},
@@ -22,7 +24,9 @@ const std::vector<KeySection>& key_sections() {
        {"id", "metric", "agg", "per", "where", "le", "lt", "ge", "gt", "eq", "ne", "all",
         "distinct", "across", "sql"}},
       {"prompts file", {"schema", "prompts"}},
-      {"adapter", {"schema", "name", "argv", "env", "outputs", "flags", "any_flags", "requests"}},
+      {"adapter",
+       {"schema", "name", "image", "program", "argv", "env", "outputs", "flags", "any_flags",
+        "requests"}},
       {"output", {"glob", "kind", "optional"}},
   };
   return kSections;

@@ -36,7 +36,11 @@ Result<CheckedSpec> check_spec(const std::string& file, const LoadOptions& optio
                                const nlohmann::json* describe) {
   TRY_ASSIGN(Spec spec, load_spec(file, options));
   TRY_ASSIGN(std::vector<Variant> variants, expand_variants(spec));
-  if (describe != nullptr && spec.engine.adapter.name == "greta") TRY(check_flags(spec, *describe));
+  for (const EngineSpec& engine : spec.engines) {
+    if (describe != nullptr && engine.adapter.name == "greta") {
+      TRY(check_flags(spec, engine, *describe));
+    }
+  }
   return CheckedSpec{std::move(spec), std::move(variants)};
 }
 

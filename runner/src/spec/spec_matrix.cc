@@ -11,7 +11,10 @@ namespace {
 constexpr std::string_view kDecodePrefix = "decode.";
 constexpr int64_t kMostTokens = 1'000'000, kMostThreads = 4096;
 
-bool is_greta(const Spec& spec) { return spec.engine.adapter.name == "greta"; }
+bool all_greta(const Spec& spec) {
+  return std::all_of(spec.engines.begin(), spec.engines.end(),
+                     [](const EngineSpec& engine) { return engine.adapter.name == "greta"; });
+}
 
 std::string value_path(const std::string& path, size_t index) {
   return path + "[" + std::to_string(index) + "]";
@@ -29,14 +32,14 @@ std::optional<std::string> flag_value(const YamlNode& node, const std::string& p
 }
 
 // What can be known of a flag's name without asking the engine.
-bool check_flag_name(const std::string& name, const Place& place, const Spec& spec,
+bool check_flag_name(const std::string& name, const Place& place, const EngineSpec& engine,
                      Problems& problems) {
-  const Adapter& adapter = spec.engine.adapter;
+  const Adapter& adapter = engine.adapter;
   if (name == "GRETA_STORE") {
     problems.add(place, "`GRETA_STORE` is the runner's own and is never passed to an engine");
     return false;
   }
-  if (is_greta(spec)) {
+  if (adapter.name == "greta") {
     if (is_identifier(name) && name.starts_with("GRETA_")) return true;
     problems.add(place, "`" + printable(name) + "` is no flag: greta's begin with GRETA_" +
                             (is_identifier(name) ? "; other variables go under `env`" : ""));
@@ -45,16 +48,31 @@ bool check_flag_name(const std::string& name, const Place& place, const Spec& sp
   if (adapter.any_flags ? is_identifier(name) : adapter.flags.contains(name)) return true;
   std::vector<std::string> known;
   for (const auto& [flag, choices] : adapter.flags) known.push_back(flag);
-  problems.add(place, "adapter `" + adapter.name + "` knows no flag `" + printable(name) + "`" +
-                          did_you_mean(name, known));
+  problems.add(place,
+               "adapter `" + adapter.name + "` knows no flag `" + printable(name) + "`" +
+                   did_you_mean(name, known) +
+                   (engine.name.empty() ? "" : "; flags of one engine stand under `engines`"));
   return false;
+}
+
+// Flags of the spec and axes reach every engine.
+bool check_flag_name(const std::string& name, const Place& place, const Spec& spec,
+                     Problems& problems) {
+  return std::all_of(spec.engines.begin(), spec.engines.end(), [&](const EngineSpec& engine) {
+    return check_flag_name(name, place, engine, problems);
+  });
+}
+
+void check_flag_value(const std::string& name, const YamlNode& value, const EngineSpec& engine,
+                      Problems& problems) {
+  const auto known = engine.adapter.flags.find(name);
+  if (known == engine.adapter.flags.end() || known->second.empty()) return;
+  read_choice(value, name, known->second, problems);
 }
 
 void check_flag_value(const std::string& name, const YamlNode& value, const Spec& spec,
                       Problems& problems) {
-  const auto known = spec.engine.adapter.flags.find(name);
-  if (known == spec.engine.adapter.flags.end() || known->second.empty()) return;
-  read_choice(value, name, known->second, problems);
+  for (const EngineSpec& engine : spec.engines) check_flag_value(name, value, engine, problems);
 }
 
 // A value of decode.KEY; used for the section and for axes.
@@ -62,13 +80,14 @@ bool check_decode_value(const std::string& key, const std::string& path, const Y
                         const Spec& spec, Problems& problems) {
   if (key == "threads") return read_whole(value, path, 1, kMostThreads, problems).has_value();
   if (key == "max_tokens") return read_whole(value, path, 1, kMostTokens, problems).has_value();
-  if (!is_greta(spec)) return read_text_not_empty(value, path, problems).has_value();
+  if (!all_greta(spec)) return read_text_not_empty(value, path, problems).has_value();
   return read_choice(value, path, decode_choices(key), problems).has_value();
 }
 
 // Name of an axis: a flag, or decode.KEY.
 bool check_axis(const std::string& axis, const Place& place, const Spec& spec, Problems& problems) {
   const auto& known = decode_axes();
+  if (axis == kEngineAxis) return true;  // its values were read with the engines
   if (std::find(known.begin(), known.end(), axis) != known.end()) return true;
   if (axis.find('.') == std::string::npos) return check_flag_name(axis, place, spec, problems);
   problems.add(place, "`" + printable(axis) + "` cannot be an axis of the matrix" +
@@ -124,6 +143,49 @@ void read_flags(const YamlNode& node, Spec& spec, Problems& problems) {
   }
 }
 
+void read_engine_flags(const YamlNode& root, Spec& spec, Problems& problems) {
+  for (EngineSpec& engine : spec.engines) {
+    const YamlNode* engines = engine.name.empty() ? nullptr : root.find("engines");
+    const YamlNode* section = engines == nullptr ? nullptr : engines->find(engine.name);
+    const YamlNode* flags = section == nullptr ? nullptr : section->find("flags");
+    if (flags == nullptr) continue;
+    const std::string path = "engines." + engine.name + ".flags";
+    if (!expect_kind(*flags, YamlNode::Kind::map, path, "a map of flags to values", problems))
+      continue;
+    for (const auto& [name, place, value] : flags->entries) {
+      if (!check_flag_name(name, place, engine, problems)) continue;
+      const auto text = flag_value(value, path + "." + name, place, problems);
+      if (!text) continue;
+      check_flag_value(name, value, engine, problems);
+      if (const auto fixed = spec.flag_places.find(name); fixed != spec.flag_places.end()) {
+        problems.add(place, "`" + name + "` is a flag of `" + engine.name +
+                                "` and also in `flags` (line " +
+                                std::to_string(fixed->second.line) + "): say it once");
+      }
+      engine.flags[name] = *text;
+      spec.places[path + "." + name] = place;
+    }
+  }
+}
+
+void read_secrets(const YamlNode& node, Spec& spec, Problems& problems) {
+  spec.places["secrets"] = node.place;
+  for (const std::string& name : read_texts(node, "secrets", OneIsEnough::yes, problems)) {
+    if (!is_identifier(name)) {
+      problems.add(node.place, "`" + printable(name) + "` is no name of an environment variable");
+    } else if (name.starts_with("GRETA_")) {
+      problems.add(node.place, "`" + printable(name) + "` is a flag, and flags are kept");
+    } else if (spec.env.contains(name)) {
+      problems.add(node.place, "`" + name + "` is a secret and also in `env`, which is kept");
+    } else if (std::find(spec.secrets.begin(), spec.secrets.end(), name) != spec.secrets.end()) {
+      problems.add(node.place, "`secrets` has `" + name + "` twice");
+    } else {
+      spec.secrets.push_back(name);
+    }
+  }
+  std::sort(spec.secrets.begin(), spec.secrets.end());
+}
+
 void read_env(const YamlNode& node, Spec& spec, Problems& problems) {
   if (!expect_kind(node, YamlNode::Kind::map, "env", "a map of names to texts", problems)) return;
   for (const auto& [name, place, value] : node.entries) {
@@ -151,6 +213,11 @@ void read_matrix(const YamlNode& node, Spec& spec, Problems& problems) {
       problems.add(place, "`" + axis + "` is an axis of the matrix and also in `decode` (line " +
                               std::to_string(fixed->second.line) + "): say it once");
     }
+    for (const EngineSpec& engine : spec.engines) {
+      if (!engine.flags.contains(axis)) continue;
+      problems.add(place, "`" + axis + "` is an axis of the matrix and also a flag of `" +
+                              engine.name + "`: say it once");
+    }
     if (!expect_kind(list, YamlNode::Kind::list, path, "a list of values", problems)) continue;
     if (list.items.empty()) problems.add(list.place, "`" + path + "` has no values");
     std::vector<std::string> values;
@@ -165,7 +232,7 @@ void read_matrix(const YamlNode& node, Spec& spec, Problems& problems) {
       if (axis.starts_with(kDecodePrefix)) {
         check_decode_value(axis.substr(kDecodePrefix.size()), value_path(path, i), item, spec,
                            problems);
-      } else {
+      } else if (axis != kEngineAxis) {
         check_flag_value(axis, item, spec, problems);
       }
       spec.places[value_path(path, values.size())] = item.place;

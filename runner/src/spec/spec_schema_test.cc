@@ -160,6 +160,7 @@ TEST(SpecSchema, KnowsExactlyTheKeysOfTheReader) {
       {"spec", spec["properties"]},
       {"prose", spec["definitions"]["prose"]["anyOf"][1]["properties"]},
       {"engine", spec["properties"]["engine"]["properties"]},
+      {"engines", spec["properties"]["engines"]["additionalProperties"]["anyOf"][1]["properties"]},
       {"model", spec["properties"]["model"]["properties"]},
       {"prompt", spec["definitions"]["prompt"]["properties"]},
       {"decode", spec["properties"]["decode"]["properties"]},
@@ -225,7 +226,7 @@ TEST(ExperimentsReadme, ItsExamplesAreRead) {
     ASSERT_TRUE(spec) << spec.error().str();
     EXPECT_TRUE(expand_variants(*spec));
   }
-  EXPECT_EQ(examples, 6u);
+  EXPECT_EQ(examples, 7u);
 }
 
 }  // namespace

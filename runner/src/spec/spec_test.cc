@@ -51,8 +51,12 @@ class SpecTest : public testing::Test {
     if (!spec) return spec.error().str();
     const auto variants = expand_variants(*spec);
     if (!variants) return variants.error().str();
-    const auto flags = check_flags(*spec, describe);
-    return flags ? "" : flags.error().str();
+    for (const EngineSpec& engine : spec->engines) {
+      if (engine.adapter.name != "greta") continue;  // checked by load_spec
+      const auto flags = check_flags(*spec, engine, describe);
+      if (!flags) return flags.error().str();
+    }
+    return "";
   }
 };
 
@@ -107,9 +111,9 @@ TEST_F(SpecTest, DefaultsOfAMinimalSpec) {
   EXPECT_EQ(spec->isolation, Isolation::process);
   EXPECT_EQ(spec->decode.numerics, "strict");
   EXPECT_EQ(spec->limits.timeout_s, 600);
-  EXPECT_EQ(spec->engine.commit, "worktree");
-  EXPECT_EQ(spec->engine.image, "docker/rocm");
-  EXPECT_EQ(spec->engine.adapter.name, "greta");
+  EXPECT_EQ(spec->engines[0].commit, "worktree");
+  EXPECT_EQ(spec->engines[0].image, "docker/rocm");
+  EXPECT_EQ(spec->engines[0].adapter.name, "greta");
   ASSERT_EQ(spec->prompts.size(), 1u);
   EXPECT_EQ(spec->prompts[0].text, "Hi");
   EXPECT_EQ(spec->prompts[0].sha256,
@@ -127,7 +131,7 @@ TEST_F(SpecTest, EveryKeyReachesItsField) {
   EXPECT_EQ(prose["changes"], nlohmann::json({{"es", "c"}}));
   EXPECT_EQ(prose.size(), 8u);
   EXPECT_EQ(spec->baseline, std::vector<std::string>{"B3.21@recorded"});
-  EXPECT_EQ(spec->engine.commit, "HEAD");
+  EXPECT_EQ(spec->engines[0].commit, "HEAD");
   EXPECT_EQ(spec->model_sha256, "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef");
   ASSERT_EQ(spec->prompts.size(), 4u);
   EXPECT_EQ(spec->prompts[1].text, "a\\nb");
@@ -166,6 +170,54 @@ TEST_F(SpecTest, ExtendsMergesMapsAndReplacesTheRest) {
   ASSERT_EQ(spec->matrix.size(), 2u);
   EXPECT_EQ(spec->matrix[0].first, "GRETA_FORCE_ATTN_DECODE_KERNEL");
   EXPECT_EQ(spec->expect.size(), 1u);
+}
+
+TEST_F(SpecTest, AnAxisOfEnginesTakesThemInItsOrder) {
+  const auto spec = load_good("engines");
+  ASSERT_TRUE(spec) << spec.error().str();
+  ASSERT_EQ(spec->engines.size(), 3u);
+  EXPECT_EQ(spec->engines[0].name, "other");
+  EXPECT_EQ(spec->engines[0].program, "tool");
+  EXPECT_EQ(spec->engines[0].adapter.name, "in-place");
+  EXPECT_EQ(spec->engines[1].commit, "HEAD");
+  EXPECT_EQ(spec->engines[2].commit, "v1");
+  EXPECT_EQ(spec->secrets, std::vector<std::string>{"HF_TOKEN"});
+  const auto variants = expand_variants(*spec);
+  ASSERT_TRUE(variants) << variants.error().str();
+  ASSERT_EQ(variants->size(), 6u);
+  EXPECT_EQ(variants->at(4).name, "engine=before,decode.threads=2");
+  EXPECT_EQ(variants->at(4).engine, 2u);
+  EXPECT_EQ(variants->at(4).flags,
+            (std::map<std::string, std::string>{{"GRETA_TRACE_STAGE", "1"}}));
+  EXPECT_TRUE(variants->at(0).flags.empty()) << "a flag of one engine reached another";
+}
+
+// What a run keeps of its spec must be the same experiment without the files around it.
+TEST_F(SpecTest, TheFlatFormPlansTheSameCells) {
+  auto files = specs("good");
+  for (const char* name : {"experiments/B3.21.yaml", "experiments/smoke.yaml"}) {
+    files.emplace_back(name);
+  }
+  for (const fs::path& file : files) {
+    const auto spec = load_spec(file);
+    ASSERT_TRUE(spec) << spec.error().str();
+    const auto flat =
+        load_spec(fs::absolute(file).parent_path() / "gone.yaml", {.text = spec->flat});
+    ASSERT_TRUE(flat) << file << "\n" << flat.error().str() << "\n" << spec->flat;
+    EXPECT_EQ(flat->flat, spec->flat) << file;
+    ResolvedInputs inputs;
+    inputs.engines.resize(spec->engines.size());
+    const auto plan = make_plan(*spec, inputs), again = make_plan(*flat, inputs);
+    ASSERT_TRUE(plan && again);
+    ASSERT_EQ(plan->cells.size(), again->cells.size()) << file;
+    for (size_t i = 0; i < plan->cells.size(); ++i) {
+      EXPECT_EQ(plan->cells[i].identity_json, again->cells[i].identity_json) << file;
+      EXPECT_EQ(plan->variants[plan->cells[i].variant].name,
+                again->variants[again->cells[i].variant].name);
+    }
+    EXPECT_EQ(flat->expect.size(), spec->expect.size()) << file;
+    EXPECT_EQ(flat->baseline, spec->baseline) << file;
+  }
 }
 
 TEST_F(SpecTest, ScalarsAreTakenAsWritten) {

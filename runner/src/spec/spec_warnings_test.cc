@@ -191,7 +191,7 @@ TEST(SpecRoot, ASpecElsewhereFindsTheImageOfTheTree) {
       {.working_folder = PROJECT_ROOT});
   ASSERT_TRUE(spec) << spec.error().str();
   EXPECT_EQ(spec->root, folder.path());
-  EXPECT_EQ(spec->engine.image, PROJECT_ROOT "/docker/rocm");
+  EXPECT_EQ(spec->engines[0].image, PROJECT_ROOT "/docker/rocm");
 }
 
 TEST(SpecModel, EveryPlaceIsRemembered) {

@@ -33,17 +33,19 @@ struct YamlNode::Entry {
   YamlNode value;
 };
 
+inline constexpr size_t kMostYamlBytes = size_t{1} << 20;
+
 // Parses one document. `file` is the path to print. Mistakes go to `problems`; after one that
 // leaves nothing to read the result is null, after a key given twice it is the rest. Refused: what
 // is not UTF-8 or not YAML, an empty file, several documents, keys given twice or that are not
 // text, tags of one's own, unclosed quotes, and what grows out of proportion (size, depth, aliases
 // that multiply). Aliases and `<<` are resolved.
-YamlNode parse_yaml(std::string_view text, const std::string& file, Problems& problems);
+YamlNode parse_yaml(std::string_view text, const std::string& file, Problems& problems,
+                    size_t most_bytes = kMostYamlBytes);
 
 // "`two`", "a list", "a map", "no value": for messages.
 std::string describe(const YamlNode& node);
 
-inline constexpr size_t kMostYamlBytes = size_t{1} << 20;
 // Each counted once for every level above it; one for every two bytes in a file longer than that.
 inline constexpr size_t kMostYamlNodes = 50'000;
 inline constexpr size_t kMostYamlKeys = 10'000;  // in one map

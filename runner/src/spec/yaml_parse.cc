@@ -93,8 +93,8 @@ class Source {
 
 class Builder : public YAML::EventHandler {
  public:
-  Builder(const Source& source, Problems& problems, size_t most_nodes)
-      : source_(source), problems_(problems), most_nodes_(most_nodes) {}
+  Builder(const Source& source, Problems& problems, size_t most_nodes, size_t most_bytes)
+      : source_(source), problems_(problems), most_nodes_(most_nodes), most_bytes_(most_bytes) {}
 
   int documents() const { return documents_; }
   YamlNode take() { return std::move(root_); }
@@ -206,7 +206,7 @@ class Builder : public YAML::EventHandler {
 
   void charge(const YamlNode& node, const Place& place) {
     cost(node, nodes_, bytes_);
-    if (nodes_ > most_nodes_ || bytes_ > kMostYamlBytes * 16) {
+    if (nodes_ > most_nodes_ || bytes_ > most_bytes_) {
       throw Stop{place, "the file holds too much (aliases that repeat each other?)"};
     }
   }
@@ -274,7 +274,7 @@ class Builder : public YAML::EventHandler {
   const Source& source_;
   Problems& problems_;
   int documents_ = 0;
-  size_t most_nodes_;
+  size_t most_nodes_, most_bytes_;
   size_t nodes_ = 0, bytes_ = 0;
   std::vector<Frame> stack_;
   std::map<YAML::anchor_t, YamlNode> anchors_;
@@ -319,16 +319,17 @@ bool check_bytes(std::string_view text, const Source& source, Problems& problems
 
 }  // namespace
 
-YamlNode parse_yaml(std::string_view text, const std::string& file, Problems& problems) {
+YamlNode parse_yaml(std::string_view text, const std::string& file, Problems& problems,
+                    size_t most_bytes) {
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
-  if (text.size() > kMostYamlBytes) {
-    problems.add({file, 0, 0}, "larger than " + std::to_string(kMostYamlBytes) + " bytes");
+  if (text.size() > most_bytes) {
+    problems.add({file, 0, 0}, "larger than " + std::to_string(most_bytes) + " bytes");
     return {};
   }
   const Source source(text, file);
   if (!check_bytes(text, source, problems)) return {};
   // A long file may hold more: what it says once costs a few nodes a line.
-  Builder builder(source, problems, std::max(kMostYamlNodes, text.size() / 2));
+  Builder builder(source, problems, std::max(kMostYamlNodes, text.size() / 2), most_bytes * 16);
   try {
     // With a last line break yaml-cpp treats a quote that is never closed in one way, ours to find.
     std::istringstream stream(std::string(text) + "\n");

@@ -31,6 +31,11 @@ std::filesystem::path cache_folder() {
 
 std::string store_variable() { return variable("GRETA_STORE"); }
 
+std::optional<std::string> secret_variable(const std::string& name) {
+  std::string value = variable(name.c_str());
+  return value.empty() ? std::nullopt : std::optional(std::move(value));
+}
+
 bool colour_unwanted() { return !variable("NO_COLOR").empty(); }
 
 }  // namespace greta::runner

@@ -363,14 +363,11 @@ Result<std::string> output_of(const std::vector<std::string>& argv, const Cancel
   const std::string errors = log_tail(command.stderr_file, 600);
   if (!finished) return tl::unexpected(finished.error());
   if (!finished->ok()) {
-    std::string how = finished->stop != Stop::none ? finished->reason
-                      : finished->signal != 0      ? "signal " + std::to_string(finished->signal)
-                                                   : "exit " + std::to_string(finished->exit_code);
     std::string line;
     for (size_t i = 0; i < argv.size() && i < 4; ++i) line += (i ? " " : "") + argv[i];
     return fail(finished->stop == Stop::cancelled ? Exit::interrupted : Exit::infrastructure,
-                "`" + line + (argv.size() > 4 ? " …" : "") + "` failed (" + how + ")" +
-                    (errors.empty() ? "" : ": " + errors));
+                "`" + line + (argv.size() > 4 ? " …" : "") + "` failed (" +
+                    how_it_ended(*finished) + ")" + (errors.empty() ? "" : ": " + errors));
   }
   return text;
 }
@@ -387,6 +384,12 @@ std::string find_program(const std::string& name) {
     rest.remove_prefix(colon + 1);
   }
   return {};
+}
+
+std::string how_it_ended(const Finished& finished) {
+  if (finished.stop != Stop::none) return finished.reason;
+  if (finished.signal != 0) return "signal " + std::to_string(finished.signal);
+  return "exit " + std::to_string(finished.exit_code);
 }
 
 }  // namespace greta::runner

@@ -53,6 +53,9 @@ struct Finished {
   bool ok() const { return exit_code == 0 && signal == 0 && stop == Stop::none; }
 };
 
+// "exit 3", "signal 11", or why it was stopped.
+std::string how_it_ended(const Finished& finished);
+
 // Errors (infrastructure): the program does not exist or may not be executed, no process could be
 // made, a log could not be written. Everything that the program itself does is a Finished. When the
 // program has ended, whatever it left in its process group is killed.

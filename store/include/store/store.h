@@ -30,7 +30,11 @@ struct RunStart {
   std::vector<std::string> baseline;  // "B3.20@recorded", …
   std::string provenance = "executed";
   int64_t cells_planned = 0;  // of the whole spec; a run with fewer is `partial`
-  int64_t process_id = 0;     // of the running greta; a dead one turns `running` into `interrupted`
+  // run; or replay (of an earlier run) or probe (of a bisection), which never stand for their
+  // milestone.
+  std::string purpose = "run";
+  std::string replay_of;   // the run's name, for a replay
+  int64_t process_id = 0;  // of the running greta; a dead one turns `running` into `interrupted`
 };
 
 enum class RunStatus { running, complete, failed, interrupted };
@@ -77,6 +81,7 @@ struct RunSummary {
       gates;  // gates: "5/6"
   int64_t cells = 0, cells_ok = 0;
   bool accepted = false;
+  std::string purpose = "run";  // as in RunStart
 };
 
 // What a selector chose, and why: without an accepted run the latest complete one stands in, which

@@ -121,17 +121,18 @@ Result<int64_t> add_run(Database& db, const RunStart& start, const NewRun& run) 
   TRY_ASSIGN(Statement add,
              db.prepare("INSERT INTO run (name, milestone, title, prose, spec_path, spec_text,"
                         " resolved, baseline, \"commit\", provenance, status, started_at, ended_at,"
-                        " note, cells_planned, process_id, process_started, process_host)"
+                        " note, cells_planned, purpose, replay_of, process_id, process_started,"
+                        " process_host)"
                         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, nullif(?, ''), ?, ?, ?, nullif(?, ''), ?,"
-                        " ?, ?, ?, ?)"));
+                        " ?, ?, nullif(?, ''), ?, ?, ?)"));
   add.bind_all(run.name, start.milestone, as_json_object(start.title_json),
                as_json_object(start.prose_json), start.spec_path, start.spec_text,
                as_json_object(start.resolved_json), json(start.baseline).dump(),
                commit_of(start.resolved_json), start.provenance, run.status, run.started_at,
-               run.ended_at, run.note, start.cells_planned);
+               run.ended_at, run.note, start.cells_planned, start.purpose, start.replay_of);
   if (run.with_process) {
     const ProcessMark mark = mark_of(start.process_id == 0 ? getpid() : start.process_id);
-    add.bind(16, mark.id).bind(17, mark.started_ticks).bind(18, mark.host);
+    add.bind(18, mark.id).bind(19, mark.started_ticks).bind(20, mark.host);
   }
   TRY(add.run());
   return db.last_insert_id();

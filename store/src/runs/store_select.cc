@@ -121,7 +121,7 @@ Result<Selection> select_prefix(Database& db, const std::string& prefix,
 Result<Selection> Store::select(std::string_view selector) {
   Database& db = impl_->db;
   if (selector.empty()) return fail(Exit::usage, "an empty name selects no run");
-  TRY_ASSIGN(const auto runs, candidates(db, "milestone = ?", selector));
+  TRY_ASSIGN(const auto runs, candidates(db, "purpose = 'run' AND milestone = ?", selector));
   if (!runs.empty()) return select_milestone(std::string(selector), runs);
 
   const size_t at = selector.find('@');

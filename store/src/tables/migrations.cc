@@ -30,11 +30,17 @@ constexpr std::string_view kResultsOnly =
 constexpr std::string_view kCellsPlanned =
     "ALTER TABLE run ADD COLUMN cells_planned INTEGER NOT NULL DEFAULT 0;\n";
 
+// Why it ran, and which run a replay repeats.
+constexpr std::string_view kPurpose =
+    "ALTER TABLE run ADD COLUMN purpose TEXT NOT NULL DEFAULT 'run';\n"
+    "ALTER TABLE run ADD COLUMN replay_of TEXT;\n";
+
 // Never edit a step that has been released: add one.
 constexpr std::array kMigrations = {
     Migration{"first", kSchemaSql},
     Migration{"results_only", kResultsOnly},
     Migration{"cells_planned", kCellsPlanned},
+    Migration{"purpose", kPurpose},
 };
 
 Result<> remake_views(Database& db) {

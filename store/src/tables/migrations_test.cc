@@ -15,7 +15,8 @@ std::string open_error(const std::filesystem::path& file, Access access) {
 }
 
 TEST_F(Migrations, ANewStoreIsCompleteAndNamed) {
-  EXPECT_EQ(ask("SELECT number, name FROM migration"), "3|cells_planned\n1|first\n2|results_only");
+  EXPECT_EQ(ask("SELECT number, name FROM migration"),
+            "3|cells_planned\n1|first\n4|purpose\n2|results_only");
   close_store();
   auto db = Database::open(store_file(), Database::Mode::read_only);
   ASSERT_TRUE(db);
@@ -43,13 +44,14 @@ TEST_F(Migrations, VersionOneLearnsWhatIsAResult) {
     std::string undo = "DROP VIEW k; DROP VIEW records; ";
     auto views = db->prepare(
         "SELECT name FROM sqlite_master WHERE type = 'view' AND (sql LIKE '%is_result%' OR sql LIKE"
-        " '%cells_planned%') AND name"
+        " '%cells_planned%' OR sql LIKE '%replay_of%') AND name"
         " NOT IN ('k', 'records')");
     ASSERT_TRUE(views);
     while (*views->step()) undo += "DROP VIEW " + quoted_name(views->text(0)) + ";";
     views->reset();
     undo +=
         "ALTER TABLE member DROP COLUMN is_result; ALTER TABLE run DROP COLUMN cells_planned; "
+        "ALTER TABLE run DROP COLUMN purpose; ALTER TABLE run DROP COLUMN replay_of; "
         "DELETE FROM migration WHERE number > 1;"
         " PRAGMA user_version = 1; CREATE VIEW k AS SELECT t.v FROM rec_k t;"
         " CREATE VIEW mine AS SELECT 1 AS x;";

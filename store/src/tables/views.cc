@@ -34,7 +34,8 @@ constexpr View kViews[] = {
      " (SELECT count(*) FROM main.cell c WHERE c.run = r.id AND c.status = 'ok') AS cells_ok,"
      " (SELECT count(*) FROM main.gate g WHERE g.run = r.id AND g.status = 'pass') AS gates_passed,"
      " (SELECT count(*) FROM main.gate g WHERE g.run = r.id) AS gates,"
-     " r.baseline, r.prose, r.spec_path, r.spec_text, r.resolved, r.id AS run_id"
+     " r.purpose, r.replay_of, r.baseline, r.prose, r.spec_path, r.spec_text, r.resolved, r.id AS "
+     "run_id"
      " FROM main.run r"},
     {"cells", "r.id = ?",
      "SELECT r.name AS run, r.milestone, c.variant, c.prompt, c.repeat, c.status, c.reason,"
