@@ -20,6 +20,7 @@ struct DiffOptions {
 struct OpenedPair {
   store::Store store;
   store::Selection a, b;
+  std::map<std::string, std::string> arms_a, arms_b;
 };
 
 Result<OpenedPair> open_pair(const Context& context, const DiffOptions& options,
@@ -27,19 +28,24 @@ Result<OpenedPair> open_pair(const Context& context, const DiffOptions& options,
   TRY_ASSIGN(store::Store store, context.open_store(access));
   std::error_code error;
   const auto root = find_history(std::filesystem::current_path(error)).parent_path().parent_path();
+  TRY_ASSIGN(const store::SideName name_a, store::parse_side(options.a));
+  TRY_ASSIGN(const store::SideName name_b, store::parse_side(options.b));
   const auto select = [&](const std::string& name) -> Result<store::Selection> {
     if (access == store::Access::read_only) return store.select(name);
     return select_with_history(store, name, root);
   };
-  TRY_ASSIGN(store::Selection a, select(options.a));
-  TRY_ASSIGN(store::Selection b, select(options.b));
-  return OpenedPair{std::move(store), std::move(a), std::move(b)};
+  TRY_ASSIGN(store::Selection a, select(name_a.run));
+  TRY_ASSIGN(store::Selection b, select(name_b.run));
+  return OpenedPair{std::move(store), std::move(a), std::move(b), name_a.arms, name_b.arms};
 }
 
 // For writing only where recorded figures have to come in.
 Result<OpenedPair> open_pair(const Context& context, const DiffOptions& options) {
   auto opened = open_pair(context, options, store::Access::read_only);
-  const bool may_import = options.a.ends_with("@recorded") || options.b.ends_with("@recorded");
+  const auto is_recorded = [](const std::string& side) {
+    return side.substr(0, side.find('#')).ends_with("@recorded");
+  };
+  const bool may_import = is_recorded(options.a) || is_recorded(options.b);
   if (opened || !may_import) return opened;
   return open_pair(context, options, store::Access::read_write);
 }
@@ -47,12 +53,15 @@ Result<OpenedPair> open_pair(const Context& context, const DiffOptions& options)
 Result<> diff(Context& context, const DiffOptions& options) {
   TRY_ASSIGN(OpenedPair opened, open_pair(context, options));
   for (const store::Selection* selection : {&opened.a, &opened.b}) {
+    if (selection == &opened.b && opened.b.run == opened.a.run) continue;
     if (selection->why == store::Selection::Why::latest) {
       context.say("note: " + selection->milestone +
                   " has no accepted run; this is its latest complete one, " + selection->name);
     }
   }
-  TRY_ASSIGN(const store::Diff found, store::diff(opened.store, opened.a.run, opened.b.run));
+  TRY_ASSIGN(const store::Diff found,
+             store::diff(opened.store, store::Side{opened.a.run, opened.arms_a},
+                         store::Side{opened.b.run, opened.arms_b}));
   std::cout << (context.json ? store::to_json(found) : store::to_markdown(found, options.top))
             << std::flush;
   if (!std::cout) return fail(Exit::infrastructure, "standard output cannot be written");
@@ -66,7 +75,11 @@ void register_diff(CLI::App& app, Context& context) {
   CLI::App* const command = app.add_subcommand(
       "diff", "what differs between two runs: confounders first, then figures, worst first");
   const auto options = std::make_shared<DiffOptions>();
-  command->add_option("a", options->a, "B3.21, B3.21@recorded, B3.21@RUN, a run's name")
+  command
+      ->add_option(
+          "a", options->a,
+          "B3.21, B3.21@recorded, B3.21@RUN, a run's name; with #AXIS=VALUE,… only its variants "
+          "that have these values")
       ->required();
   command->add_option("b", options->b, "the run to compare with it")->required();
   command->add_option("--top", options->top, "figures to list; --json lists all")
@@ -75,7 +88,9 @@ void register_diff(CLI::App& app, Context& context) {
   command->footer(
       "exit code: 0 identical or within floor, 1 diverged, 3 nothing in common, 5 not comparable\n"
       "example:\n"
-      "  greta diff B3.21@recorded B3.21");
+      "  greta diff B3.21@recorded B3.21\n"
+      "  greta diff 'B3.21#GRETA_FORCE_ATTN_DECODE_KERNEL=manual' "
+      "'B3.21#GRETA_FORCE_ATTN_DECODE_KERNEL=fused'");
   command->callback([&context, options] {
     if (const auto done = diff(context, *options); !done) context.fail(done.error());
   });

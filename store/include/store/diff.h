@@ -2,12 +2,27 @@
 // diff A B: what was different before the numbers (confounders), then the numbers, worst first, and
 // what looks too good to be true (lints).
 
+#include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "store/store.h"
 
 namespace greta::store {
+
+// One side of a diff: a run, or only its variants that have these values on these axes.
+struct Side {
+  int64_t run = 0;
+  std::map<std::string, std::string> arms = {};
+};
+// "RUN#AXIS=VALUE,AXIS=VALUE" parted: the run's selector and its arms. A piece without `=` belongs
+// to the value before it: GRETA_TRACE_LAYERS=0,1 is one axis.
+struct SideName {
+  std::string run;
+  std::map<std::string, std::string> arms;
+};
+Result<SideName> parse_side(std::string_view selector);
 
 enum class Verdict { identical, within_floor, diverged, only_a, only_b, not_comparable };
 
@@ -27,6 +42,8 @@ struct VariantPair {
   std::string a, b;
   bool same = true;
   std::string note;  // how they differ when not the same
+  std::string
+      label;  // what tells this pair from others: a's name without the axes that were chosen
 };
 struct MetricDiff {
   std::string kind, metric;
@@ -35,6 +52,13 @@ struct MetricDiff {
   double difference = 0;  // |a − b|; NaN where it has no meaning
   double floor = 0;       // larger of repeat floor and numeric floor
   Verdict verdict = Verdict::diverged;
+};
+// How one figure fares over all records that both sides have.
+struct FigureTally {
+  std::string kind, metric;
+  int64_t identical = 0, within_floor = 0, diverged = 0;
+  double largest = 0;  // |a − b|; NaN where it has no meaning (texts, hashes)
+  std::string where;   // key of the record with the largest difference
 };
 // Records (or fields of matched records) that only one of the runs has, in few words.
 struct OneSided {
@@ -52,8 +76,9 @@ struct Lint {
 };
 struct Diff {
   RunSummary a, b;
-  std::vector<Confounder> confounders;  // model, hardware, commit first
-  std::vector<MetricDiff> metrics;      // worst first; identical ones only while the list is small
+  std::map<std::string, std::string> arms_a = {}, arms_b = {};  // as asked for; empty: whole runs
+  std::vector<Confounder> confounders;                          // model, hardware, commit first
+  std::vector<MetricDiff> metrics;  // worst first; identical ones only while the list is small
   Verdict verdict = Verdict::not_comparable;
   std::string reason;                           // why not comparable, or where first diverged
   int64_t matched = 0, only_a = 0, only_b = 0;  // figures; records without a partner
@@ -62,8 +87,12 @@ struct Diff {
   std::vector<OneSided> one_sided = {};
   std::vector<MetricDiff> timings = {};                                       // shown, never judged
   int64_t identical = 0, within_floor = 0, diverged = 0, not_comparable = 0;  // figures
+  std::vector<FigureTally> figures = {};  // judged ones, worst first; the all-identical ones last
 };
 
+// Sides that choose arms are paired by the axes that neither chose. Errors (usage): an axis or
+// value that the run does not have, with the nearest one.
+Result<Diff> diff(Store& store, const Side& a, const Side& b);
 Result<Diff> diff(Store& store, int64_t run_a, int64_t run_b);
 // Exit code of `greta diff`: 0 identical or within floor, 1 diverged, 3 nothing in common,
 // 5 not comparable.

@@ -8,6 +8,7 @@
 #include "diff/diff_confounders.h"
 #include "diff/diff_floor.h"
 #include "diff/diff_records.h"
+#include "diff/diff_side.h"
 #include "text/markdown.h"
 
 namespace greta::store {
@@ -69,6 +70,7 @@ class Differ {
   void one_sided(const KindInfo& kind, char side, const std::vector<const DiffRecord*>& records);
   void note_context(const KindInfo& kind, const VariantPair& pair, const Records& a,
                     const Records& b);
+  void count(const MetricDiff& metric);
   void keep(Judged judged);
   void find_shapes(const KindInfo& kind, const Records& a, const Records& b);
   void conclude();
@@ -80,6 +82,7 @@ class Differ {
   Reason incomparable_;
   FloorContext floors_;
   std::vector<Judged> judged_;
+  std::map<std::pair<std::string, std::string>, FigureTally> tallies_;  // by kind and figure
 };
 
 bool is_all(const std::map<std::string, std::set<std::string>>& environment, const std::string& key,
@@ -94,6 +97,17 @@ bool equal_known(const RunInfo& a, const RunInfo& b, const std::string& key) {
          in_a->second == in_b->second && in_a->second.size() == 1;
 }
 
+// Two programs, or one that greta only knows by its adapter, promise no common order of sums.
+bool same_engine(const RunInfo& a, const RunInfo& b) {
+  for (const RunInfo* run : {&a, &b}) {
+    if (run->environment.contains("adapter") && !is_all(run->environment, "adapter", "greta")) {
+      return false;
+    }
+  }
+  const bool named = a.environment.contains("engine") && b.environment.contains("engine");
+  return !named || equal_known(a, b, "engine");
+}
+
 Result<Diff> Differ::run() {
   out_.a = summary_of(a_);
   out_.b = summary_of(b_);
@@ -103,7 +117,7 @@ Result<Diff> Differ::run() {
   floors_.same_order =
       is_all(a_.environment, "numerics", "strict") &&
       is_all(b_.environment, "numerics", "strict") && equal_known(a_, b_, "backend") &&
-      equal_known(a_, b_, "isa") &&
+      equal_known(a_, b_, "isa") && same_engine(a_, b_) &&
       (!a_.environment.contains("effective.backend") || equal_known(a_, b_, "effective.backend"));
   floors_.a_printed = a_.provenance == "recorded";
   floors_.b_printed = b_.provenance == "recorded";
@@ -185,7 +199,7 @@ void Differ::note_context(const KindInfo& kind, const VariantPair& pair, const R
     }
     if (values_a == values_b) continue;
     std::string what = kind.name + "." + kind.fields[i].column;
-    if (out_.variants.size() > 1) what += " [" + pair.a + "]";
+    if (out_.variants.size() > 1) what += " [" + pair.label + "]";
     out_.confounders.push_back(Confounder{what, joined({values_a.begin(), values_a.end()}, " | "),
                                           joined({values_b.begin(), values_b.end()}, " | ")});
   }
@@ -253,7 +267,7 @@ void Differ::compare_record(const KindInfo& kind, const DiffRecord& a, const Dif
     metric.metric = field.column;
     metric.key = a.key;
     if (out_.variants.size() > 1 || !pair.same) {
-      metric.key = "variant=" + pair.a + (metric.key.empty() ? "" : ", ") + metric.key;
+      metric.key = "variant=" + pair.label + (metric.key.empty() ? "" : ", ") + metric.key;
     }
     metric.a = figure_text(field, values_a[i]);
     metric.b = figure_text(field, values_b[i]);
@@ -320,7 +334,22 @@ Verdict Differ::judge_hash(const KindInfo& kind, size_t field, const std::vector
   return moved(prefix) ? Verdict::within_floor : Verdict::diverged;
 }
 
+void Differ::count(const MetricDiff& metric) {
+  FigureTally& tally = tallies_[{metric.kind, metric.metric}];
+  tally.kind = metric.kind;
+  tally.metric = metric.metric;
+  ++(metric.verdict == Verdict::identical      ? tally.identical
+     : metric.verdict == Verdict::within_floor ? tally.within_floor
+                                               : tally.diverged);
+  if (metric.verdict == Verdict::identical) return;
+  if (tally.where.empty() || metric.difference > tally.largest) {
+    tally.largest = metric.difference;
+    tally.where = metric.key;
+  }
+}
+
 void Differ::keep(Judged judged) {
+  if (judged.metric.verdict != Verdict::not_comparable) count(judged.metric);
   switch (judged.metric.verdict) {
     case Verdict::identical:
       if (++out_.identical > kMostIdenticalListed) return;
@@ -449,16 +478,29 @@ void Differ::conclude() {
           "en las " + figures + " cifras que ambas tienen; " + rest + " registros no tienen par";
     }
   }
+  // In the order of their worst record.
+  for (const Judged& one : judged_) {
+    auto tally = tallies_.extract({one.metric.kind, one.metric.metric});
+    if (!tally.empty()) out_.figures.push_back(std::move(tally.mapped()));
+  }
+  // What is identical everywhere, and was too much to be listed.
+  for (auto& [name, tally] : tallies_) out_.figures.push_back(std::move(tally));
   out_.metrics.reserve(judged_.size());
   for (Judged& one : judged_) out_.metrics.push_back(std::move(one.metric));
 }
 
 }  // namespace
 
+Result<Diff> diff(Store& store, const Side& a, const Side& b) {
+  TRY_ASSIGN(const SidePair sides, load_sides(store, a, b));
+  TRY_ASSIGN(Diff out, Differ(store, sides.a, sides.b).run());
+  out.arms_a = a.arms;
+  out.arms_b = b.arms;
+  return out;
+}
+
 Result<Diff> diff(Store& store, int64_t run_a, int64_t run_b) {
-  TRY_ASSIGN(const RunInfo a, load_run(store, run_a));
-  TRY_ASSIGN(const RunInfo b, load_run(store, run_b));
-  return Differ(store, a, b).run();
+  return diff(store, Side{run_a}, Side{run_b});
 }
 
 int exit_code(const Diff& diff) {

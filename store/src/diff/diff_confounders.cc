@@ -8,8 +8,8 @@ namespace {
 
 // Groups of environment keys, by the start of their name, in the order of the report.
 constexpr std::string_view kEnvironmentOrder[] = {
-    "model", "device", "hardware", "gpu",   "backend",  "isa",     "commit", "tree",
-    "dirty", "build",  "binary",   "image", "numerics", "kv_type", "threads"};
+    "model", "engine", "adapter", "device", "hardware", "gpu",      "backend", "isa",    "commit",
+    "tree",  "dirty",  "build",   "binary", "image",    "numerics", "kv_type", "threads"};
 constexpr size_t kKnownGroups = std::size(kEnvironmentOrder);
 
 size_t group_of(std::string_view key) {
@@ -87,7 +87,7 @@ void add_flags(const RunInfo& a, const RunInfo& b, const std::vector<VariantPair
       const FlagUse* flag_a = find_flag(*variant_a, name);
       const FlagUse* flag_b = find_flag(*variant_b, name);
       if (!flags_differ(flag_a, flag_b)) continue;
-      differing[name][{flag_text(a, flag_a), flag_text(b, flag_b)}].push_back(pair.a);
+      differing[name][{flag_text(a, flag_a), flag_text(b, flag_b)}].push_back(pair.label);
     }
   }
   for (const auto& [name, values] : differing) {
@@ -119,7 +119,7 @@ void add_prompts(const RunInfo& a, const RunInfo& b, std::vector<Confounder>& ou
 
 std::string variant_names(const RunInfo& run) {
   std::vector<std::string> names;
-  for (const VariantInfo& variant : run.variants) names.push_back(variant.name);
+  for (const VariantInfo& variant : run.variants) names.push_back(variant.label);
   std::sort(names.begin(), names.end());
   return names.empty() ? std::string(kNone) : joined(names, "; ");
 }
@@ -186,7 +186,7 @@ std::vector<VariantPair> match_variants(const RunInfo& a, const RunInfo& b) {
   const bool alone = a.variants.size() == 1 && b.variants.size() == 1;
   const auto same_arm = [&](const VariantInfo& one, const VariantInfo& other) {
     if (!one.axes.empty()) return one.axes == other.axes;
-    if (!other.axes.empty() || one.name != other.name) return false;
+    if (!other.axes.empty() || one.label != other.label) return false;
     return alone || agreement(one, other).contradicting == 0;
   };
   for (const VariantInfo& variant : b.variants) left_b.insert(variant.name);
@@ -199,7 +199,7 @@ std::vector<VariantPair> match_variants(const RunInfo& a, const RunInfo& b) {
       continue;
     }
     left_b.erase(same->name);
-    out.push_back(VariantPair{variant.name, same->name, true, ""});
+    out.push_back(VariantPair{variant.name, same->name, true, "", variant.label});
   }
   // The rest: best agreement first. Arms that contradict each other on an axis are compared only
   // when the runs share no arm at all.
@@ -223,8 +223,8 @@ std::vector<VariantPair> match_variants(const RunInfo& a, const RunInfo& b) {
       }
     }
     if (best_a == nullptr) break;
-    out.push_back(
-        VariantPair{best_a->name, best_b->name, false, pair_note(*best_a, *best_b, best)});
+    out.push_back(VariantPair{best_a->name, best_b->name, false, pair_note(*best_a, *best_b, best),
+                              best_a->label});
     left_a.erase(best_a->name);
     left_b.erase(best_b->name);
   }

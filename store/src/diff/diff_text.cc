@@ -15,9 +15,14 @@ std::string words(Verdict verdict) {
   return text;
 }
 
-std::string side_line(std::string_view side, const RunSummary& run) {
-  std::string line = std::string(side) + "  " + code_span(run.run) + "  " +
-                     escape_markdown(run.milestone) + ", " + run.provenance;
+using Arms = std::map<std::string, std::string>;
+
+std::string side_line(std::string_view side, const RunSummary& run, const Arms& arms) {
+  std::string line = std::string(side) + "  " + code_span(run.run) + "  ";
+  for (const auto& [axis, value] : arms) {
+    line += "**" + escape_markdown(axis + "=" + value) + "**, ";
+  }
+  line += escape_markdown(run.milestone) + ", " + run.provenance;
   if (!run.started_at.empty()) line += ", " + run.started_at;
   if (!run.commit.empty()) line += ", commit " + escape_markdown(run.commit.substr(0, 12));
   if (run.cells_ok < run.cells) {
@@ -59,10 +64,53 @@ std::string more(size_t total, size_t shown) {
   return "\n" + std::to_string(total - shown) + " more (--top " + std::to_string(total) + ")\n";
 }
 
-nlohmann::ordered_json to_json(const RunSummary& run) {
-  return {{"run", run.run},       {"milestone", run.milestone}, {"provenance", run.provenance},
-          {"status", run.status}, {"commit", run.commit},       {"started_at", run.started_at},
-          {"cells", run.cells},   {"cells_ok", run.cells_ok}};
+nlohmann::ordered_json to_json(const RunSummary& run, const Arms& arms) {
+  return {{"run", run.run},
+          {"milestone", run.milestone},
+          {"arms", arms},
+          {"provenance", run.provenance},
+          {"status", run.status},
+          {"commit", run.commit},
+          {"started_at", run.started_at},
+          {"cells", run.cells},
+          {"cells_ok", run.cells_ok}};
+}
+
+// Where both agree: figures that are identical in every record, by name; and how far the others
+// are apart, one row each.
+std::string figures_text(const std::vector<FigureTally>& figures, size_t most_rows) {
+  std::map<std::string, std::vector<std::string>> agreed;  // kind → figures
+  MarkdownTable table{
+      {"figure", "records", "identical", "within floor", "diverged", "largest \\|A−B\\|", "at"},
+      {Align::left, Align::right, Align::right, Align::right, Align::right, Align::right,
+       Align::left},
+      {}};
+  for (const FigureTally& tally : figures) {
+    const int64_t apart = tally.within_floor + tally.diverged;
+    if (apart == 0) {
+      agreed[tally.kind].push_back(tally.metric + " (" + std::to_string(tally.identical) + ")");
+      continue;
+    }
+    table.rows.push_back({escape_markdown(tally.kind + "." + tally.metric),
+                          std::to_string(tally.identical + apart), std::to_string(tally.identical),
+                          std::to_string(tally.within_floor), std::to_string(tally.diverged),
+                          number_or_dash(tally.largest), escape_markdown(tally.where)});
+  }
+  // Where everything is identical, the line above has said it.
+  if (table.rows.empty()) return "";
+  std::string out;
+  if (!agreed.empty()) out += "\nIdentical in every record (and in how many):\n\n";
+  for (auto& [kind, names] : agreed) {
+    std::sort(names.begin(), names.end());
+    out += "- " + escape_markdown(kind) + ": ";
+    for (size_t i = 0; i < names.size(); ++i)
+      out += (i > 0 ? ", " : "") + escape_markdown(names[i]);
+    out += "\n";
+  }
+  const size_t rows = table.rows.size();
+  table.rows.resize(std::min(rows, most_rows));
+  return out + "\nNot identical in every record:\n\n" + to_markdown(table, TableStyle::padded) +
+         more(rows, most_rows) + "\nRecord by record, the worst first:\n";
 }
 
 nlohmann::ordered_json to_json(double value) {
@@ -89,7 +137,8 @@ nlohmann::ordered_json to_json(const std::vector<MetricDiff>& metrics) {
 }  // namespace
 
 std::string to_markdown(const Diff& diff, size_t most_rows) {
-  std::string out = side_line("A", diff.a) + "  \n" + side_line("B", diff.b) + "\n\n";
+  std::string out =
+      side_line("A", diff.a, diff.arms_a) + "  \n" + side_line("B", diff.b, diff.arms_b) + "\n\n";
   out += "**" + words(diff.verdict) + "**";
   if (!diff.reason.empty()) out += ": " + escape_markdown(diff.reason);
   out += "\n\n## What differs besides the figures\n\n";
@@ -127,6 +176,7 @@ std::string to_markdown(const Diff& diff, size_t most_rows) {
          " diverged, " + std::to_string(diff.not_comparable) +
          " not comparable; records without a partner: " + std::to_string(diff.only_a) + " in A, " +
          std::to_string(diff.only_b) + " in B\n";
+  out += figures_text(diff.figures, most_rows);
   // What is identical needs no row.
   std::vector<MetricDiff> shown;
   std::copy_if(diff.metrics.begin(), diff.metrics.end(), std::back_inserter(shown),
@@ -160,8 +210,8 @@ std::string to_markdown(const Diff& diff, size_t most_rows) {
 
 std::string to_json(const Diff& diff) {
   nlohmann::ordered_json out;
-  out["a"] = to_json(diff.a);
-  out["b"] = to_json(diff.b);
+  out["a"] = to_json(diff.a, diff.arms_a);
+  out["b"] = to_json(diff.b, diff.arms_b);
   out["verdict"] = to_string(diff.verdict);
   out["reason"] = diff.reason;
   out["exit_code"] = exit_code(diff);
@@ -181,6 +231,16 @@ std::string to_json(const Diff& diff) {
   for (const VariantPair& pair : diff.variants) {
     out["variants"].push_back(
         {{"a", pair.a}, {"b", pair.b}, {"same", pair.same}, {"note", pair.note}});
+  }
+  out["figures"] = nlohmann::ordered_json::array();
+  for (const FigureTally& tally : diff.figures) {
+    out["figures"].push_back({{"kind", tally.kind},
+                              {"metric", tally.metric},
+                              {"identical", tally.identical},
+                              {"within_floor", tally.within_floor},
+                              {"diverged", tally.diverged},
+                              {"largest_difference", to_json(tally.largest)},
+                              {"where", tally.where}});
   }
   out["metrics"] = to_json(diff.metrics);
   out["one_sided"] = nlohmann::ordered_json::array();

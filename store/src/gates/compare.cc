@@ -37,10 +37,17 @@ Result<std::vector<std::string>> texts(Database& db, std::string_view sql, int64
   }
 }
 
-Result<> load_variants(Database& db, RunInfo& info) {
+// A condition on cells: those of these variants, or all where none is named.
+std::string among(const std::set<std::string>& variants) {
+  std::vector<std::string> names;
+  for (const std::string& variant : variants) names.push_back(quoted_text(variant));
+  return names.empty() ? "" : " AND variant IN (" + joined(names, ", ") + ")";
+}
+
+Result<> load_variants(Database& db, const std::string& condition, RunInfo& info) {
   TRY_ASSIGN(auto names, texts(db,
-                               "SELECT variant FROM cell WHERE run = ? GROUP BY variant"
-                               " ORDER BY min(id)",
+                               "SELECT variant FROM cell WHERE run = ?" + condition +
+                                   " GROUP BY variant ORDER BY min(id)",
                                info.id));
   for (std::string& name : names) {
     VariantInfo variant;
@@ -73,16 +80,18 @@ Result<> load_variants(Database& db, RunInfo& info) {
         flag->second.value = value;
       }
     }
+    variant.label = name;
     variant.name = std::move(name);
     info.variants.push_back(std::move(variant));
   }
   return {};
 }
 
-Result<> load_surroundings(Database& db, RunInfo& info) {
+Result<> load_surroundings(Database& db, const std::string& condition, RunInfo& info) {
   TRY_ASSIGN(Statement environment,
              db.prepare("SELECT DISTINCT e.key, e.value FROM bundle_environment e WHERE e.bundle IN"
-                        " (SELECT bundle FROM cell WHERE run = ?)"));
+                        " (SELECT bundle FROM cell WHERE run = ?" +
+                        condition + ")"));
   environment.bind(1, info.id);
   while (true) {
     TRY_ASSIGN(const bool row, environment.step());
@@ -96,7 +105,8 @@ Result<> load_surroundings(Database& db, RunInfo& info) {
   TRY_ASSIGN(Statement prompts,
              db.prepare("SELECT c.prompt, max(p.sha256), max(p.text) FROM cell c"
                         " LEFT JOIN bundle_prompt p ON p.bundle = c.bundle AND p.id = c.prompt"
-                        " WHERE c.run = ? AND c.prompt IS NOT NULL GROUP BY c.prompt"));
+                        " WHERE c.run = ? AND c.prompt IS NOT NULL" +
+                        condition + " GROUP BY c.prompt"));
   prompts.bind(1, info.id);
   while (true) {
     TRY_ASSIGN(const bool row, prompts.step());
@@ -160,16 +170,19 @@ Result<std::vector<KindInfo>> kinds_of_run(Store& store, int64_t run) {
   return out;
 }
 
-Result<RunInfo> load_run(Store& store, int64_t run) {
+Result<RunInfo> load_run(Store& store, int64_t run) { return load_run(store, run, {}); }
+
+Result<RunInfo> load_run(Store& store, int64_t run, const std::set<std::string>& variants) {
   Database& db = store.impl().db;
-  TRY_ASSIGN(
-      Statement statement,
-      db.prepare("SELECT name, milestone, title, prose, provenance, " + std::string(kRunStatusSql) +
-                 ", started_at, ended_at, note,"
-                 " max(cells_planned, (SELECT count(*) FROM cell WHERE run = r.id)),"
-                 " (SELECT count(*) FROM cell WHERE run = r.id AND status <> 'ok'),"
-                 " (SELECT count(*) FROM cell WHERE run = r.id AND cached)"
-                 " FROM run r WHERE id = ?"));
+  const std::string condition = among(variants);
+  const std::string cells = "(SELECT count(*) FROM cell WHERE run = r.id" + condition;
+  TRY_ASSIGN(Statement statement,
+             db.prepare("SELECT name, milestone, title, prose, provenance, " +
+                        std::string(kRunStatusSql) + ", started_at, ended_at, note, " +
+                        (variants.empty() ? " max(cells_planned, " + cells + "))," : cells + "),") +
+                        cells + " AND status <> 'ok')," + cells +
+                        " AND cached)"
+                        " FROM run r WHERE id = ?"));
   statement.bind(1, run);
   TRY_ASSIGN(const bool found, statement.step());
   if (!found) return fail(Exit::usage, "there is no run with the number " + std::to_string(run));
@@ -191,8 +204,8 @@ Result<RunInfo> load_run(Store& store, int64_t run) {
                                   "SELECT value FROM run, json_each(run.baseline)"
                                   " WHERE run.id = ? ORDER BY json_each.key",
                                   run));
-  TRY(load_variants(db, info));
-  TRY(load_surroundings(db, info));
+  TRY(load_variants(db, condition, info));
+  TRY(load_surroundings(db, condition, info));
   return info;
 }
 

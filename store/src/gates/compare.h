@@ -37,6 +37,7 @@ struct FlagUse {
 };
 struct VariantInfo {
   std::string name;
+  std::string label;  // the name for readers: without the axes that a diff chose
   std::map<std::string, std::string> axes;
   std::map<std::string, FlagUse> flags;
 };
@@ -60,6 +61,8 @@ Result<std::vector<KindInfo>> load_kinds(Store& store);
 // The kinds that have records in this run.
 Result<std::vector<KindInfo>> kinds_of_run(Store& store, int64_t run);
 Result<RunInfo> load_run(Store& store, int64_t run);
+// The same of some of its variants: their environment, prompts and cells alone.
+Result<RunInfo> load_run(Store& store, int64_t run, const std::set<std::string>& variants);
 
 // SELECT … in the scope of the run; `columns` and `rows` as Store::query gives them, errors with
 // the SQL in front.
