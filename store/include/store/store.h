@@ -92,6 +92,22 @@ struct Selection {
   enum class Why { exact, accepted, latest } why = Why::exact;
 };
 
+// A file of a bundle, as its manifest lists it.
+struct StoredFile {
+  std::string name;  // below the bundle: "out/readout.jsonl"
+  int64_t bytes = 0;
+  std::string sha256;
+};
+// Reads a manifest.json as ingest_bundle does, with the same refusals.
+Result<std::vector<StoredFile>> manifest_files(std::string_view manifest_text);
+
+// What Store::import_run did.
+struct ImportedRun {
+  std::string name;
+  bool known = false;              // it was there already, with the same content: nothing changed
+  std::string accepted_elsewhere;  // it was accepted where it came from, but here this run is
+};
+
 class Store {
  public:
   // read_write creates the file and its folder. An older file is migrated (one transaction a
@@ -121,6 +137,9 @@ class Store {
   Result<std::string> import_bundle(const std::filesystem::path& folder);
   // A file of a bundle exactly as it was; "manifest.json" too.
   Result<std::string> file_bytes(std::string_view bundle, std::string_view name);
+  // The same, in pieces of about a megabyte; checked against the manifest's hash at the end.
+  Result<> read_file(std::string_view bundle, const StoredFile& file,
+                     const std::function<Result<>(std::string_view)>& sink);
   // The newest `ok` cell with this identity.
   Result<std::optional<CachedCell>> find_cell(std::string_view identity);
 
@@ -128,6 +147,22 @@ class Store {
   // the entries). Idempotent by content. Returns the names of the runs, one a milestone.
   Result<std::vector<std::string>> import_recorded(std::string_view milestones_json,
                                                    std::string_view source);
+
+  // A run as it travels between stores: JSON of what the store knows of the run itself, with its
+  // cells, gates and the hashes of their bundles (runner/ARCHIVE.md). Two stores that hold the same
+  // run give the same bytes. An error for a run that is still running.
+  Result<std::string> export_run(int64_t run);
+  // Whether import_run would take it, as far as that can be told without its bundles. Errors
+  // (usage): no such JSON, a column that this store does not have, a run of that name with other
+  // content.
+  Result<> check_run(std::string_view run_json);
+  // Brings it in with its bundles, in one transaction. `folder` says where a bundle lies, by its
+  // hash; `before_commit` is called when everything is in and found equal to `run_json`, and its
+  // error undoes it all. A run that is there already is left as it is.
+  Result<ImportedRun> import_run(
+      std::string_view run_json,
+      const std::function<std::filesystem::path(const std::string&)>& folder,
+      const std::function<Result<>()>& before_commit);
 
   // "B3.21" (its accepted run, else its latest complete executed one), "B3.21@recorded",
   // "B3.21@RUN", or a run's name or unique prefix. Errors name the nearest.

@@ -6,6 +6,7 @@
 #include "contract/schema.h"
 #include "contract/text.h"
 #include "db/compression.h"
+#include "db/sha256.h"
 #include "ingest/ingest_records.h"
 #include "store/store.h"
 #include "tables/store_impl.h"
@@ -213,6 +214,36 @@ Result<std::string> Store::file_bytes(std::string_view bundle, std::string_view 
   }
   return fail(Exit::usage,
               "the bundle has no file `" + printable(name) + "`" + did_you_mean(name, names));
+}
+
+Result<> Store::read_file(std::string_view bundle, const StoredFile& file,
+                          const std::function<Result<>(std::string_view)>& sink) {
+  TRY_ASSIGN(Statement pieces,
+             impl_->db.prepare("SELECT p.bytes, p.zstd FROM bundle b JOIN bundle_file f ON"
+                               " f.bundle = b.id JOIN content_chunk p ON p.content = f.content"
+                               " WHERE b.hash = ? AND f.name = ? ORDER BY p.byte_offset"));
+  pieces.bind_all(bundle, file.name);
+  Sha256 hash;
+  while (true) {
+    TRY_ASSIGN(const bool row, pieces.step());
+    if (!row) break;
+    TRY_ASSIGN(const std::string piece,
+               decompress(pieces.text(1), static_cast<size_t>(pieces.integer(0))));
+    hash.update(piece);
+    TRY(sink(piece));
+  }
+  if (hash.hex() == file.sha256) return {};
+  return fail(Exit::infrastructure, "the store is damaged: `" + printable(file.name) +
+                                        "` of bundle " + std::string(bundle) +
+                                        " does not have the hash of its manifest");
+}
+
+Result<std::vector<StoredFile>> manifest_files(std::string_view manifest_text) {
+  TRY_ASSIGN(const Manifest manifest, parse_manifest(manifest_text));
+  std::vector<StoredFile> out;
+  for (const ManifestFile& file : manifest.files)
+    out.push_back({.name = file.name, .bytes = file.bytes, .sha256 = file.sha256});
+  return out;
 }
 
 }  // namespace greta::store
