@@ -21,6 +21,7 @@ constexpr struct {
     {"Run", register_run},        {"Run", register_plan},       {"Run", register_doctor},
     {"History", register_list},   {"History", register_query},  {"History", register_diff},
     {"History", register_report}, {"History", register_accept}, {"History", register_import},
+    {"History", register_bundle},
 };
 
 void add_commands(CLI::App& app, Context& context) {

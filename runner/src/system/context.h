@@ -38,5 +38,6 @@ void register_import(CLI::App&, Context&);
 void register_diff(CLI::App&, Context&);
 void register_report(CLI::App&, Context&);
 void register_accept(CLI::App&, Context&);
+void register_bundle(CLI::App&, Context&);  // bundle export, bundle import
 
 }  // namespace greta::runner

@@ -15,8 +15,8 @@ Result<Layout> make_layout(const fs::path& store_file) {
   const fs::path folder = layout.store.parent_path();
   layout.home = folder.filename() == ".greta" ? folder : fs::path(layout.store.string() + ".files");
   layout.label = store::sha256_hex(layout.store.string()).substr(0, 16);
-  for (const auto& path : {layout.bundles(), layout.engines(), layout.temporary(), layout.mirrors(),
-                           layout.logs(), layout.reports(), layout.locks()}) {
+  for (const auto& path : {layout.bundles(), layout.engines(), layout.images(), layout.temporary(),
+                           layout.mirrors(), layout.logs(), layout.reports(), layout.locks()}) {
     TRY(make_folders(path));
   }
   return layout;

@@ -5,6 +5,7 @@
 //   bundles/<2 hex>/<hash>/   sealed attempts        engines/<build key>/   built engines, describe
 //   tmp/<owner>.<n>/          attempts under way     git/   mirrors of URLs   logs/   builds
 //   reports/<run>.md                                 locks/  flock files
+//   images/<id>.tar           saved images
 
 #include <filesystem>
 #include <string>
@@ -20,6 +21,7 @@ struct Layout {
 
   std::filesystem::path bundles() const { return home / "bundles"; }
   std::filesystem::path engines() const { return home / "engines"; }
+  std::filesystem::path images() const { return home / "images"; }
   std::filesystem::path temporary() const { return home / "tmp"; }
   std::filesystem::path mirrors() const { return home / "git"; }
   std::filesystem::path logs() const { return home / "logs"; }

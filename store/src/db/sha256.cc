@@ -1,4 +1,4 @@
-#include "db/sha256.h"
+#include "store/sha256.h"
 
 #include <openssl/evp.h>
 

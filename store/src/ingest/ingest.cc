@@ -6,8 +6,8 @@
 #include "contract/schema.h"
 #include "contract/text.h"
 #include "db/compression.h"
-#include "db/sha256.h"
 #include "ingest/ingest_records.h"
+#include "store/sha256.h"
 #include "store/store.h"
 #include "tables/store_impl.h"
 

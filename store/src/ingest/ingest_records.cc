@@ -4,7 +4,7 @@
 #include <filesystem>
 
 #include "contract/text.h"
-#include "db/sha256.h"
+#include "store/sha256.h"
 
 namespace greta::store {
 namespace {
