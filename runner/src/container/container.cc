@@ -83,6 +83,7 @@ std::vector<std::string> run_argv(const ContainerSpec& spec) {
   add_devices(spec, out);
   for (const auto& mount : spec.mounts) add_mount(spec.tool, mount, out);
   for (const auto& [name, value] : spec.environment) add("--env", name + "=" + value);
+  for (const auto& name : spec.secrets) add("--env", name);
   if (!spec.workdir.empty()) add("--workdir", spec.workdir);
   // The image's own entry point must not stand before the engine.
   add("--entrypoint", spec.argv.at(0));

@@ -46,6 +46,7 @@ struct ContainerSpec {
   int64_t uid = 65534, gid = 65534;
   std::vector<Mount> mounts;
   std::map<std::string, std::string> environment;
+  std::vector<std::string> secrets;  // names: the tool takes the values from its own environment
   std::string workdir;
   std::vector<std::string> argv;
   int64_t memory_bytes = 0, pids = 0, file_bytes = 0;  // 0: no limit

@@ -33,6 +33,7 @@ Result<Finished> run_on_host(const Job& job, const Cancel& cancel) {
   Command command;
   command.argv = job.argv;
   command.environment = job.environment;
+  command.environment->insert(job.secrets.begin(), job.secrets.end());
   command.environment->try_emplace("PATH", search_path());
   command.environment->try_emplace("HOME", home_folder());
   command.working_folder = job.workdir;
@@ -69,6 +70,8 @@ ContainerSpec container_of(const Executor& executor, const Job& job) {
   spec.gid = user.gid;
   spec.mounts = job.mounts;
   spec.environment = job.environment;
+  // greta's own environment, which the tool inherits, is where the values come from.
+  for (const auto& [name, value] : job.secrets) spec.secrets.push_back(name);
   spec.environment.try_emplace("HOME", "/tmp");
   spec.workdir = inside_of(job, job.workdir);
   spec.argv = job.argv;

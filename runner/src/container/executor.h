@@ -36,6 +36,7 @@ struct Job {
   std::string purpose;  // part of the container's name: run, build, describe
   std::vector<std::string> argv;
   std::map<std::string, std::string> environment;
+  std::map<std::string, std::string> secrets;  // more of it, never on a command line
   std::vector<Mount> mounts;
   std::filesystem::path workdir;  // on this machine; must be one of the mounts
   std::filesystem::path stdout_file, stderr_file;

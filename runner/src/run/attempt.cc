@@ -6,6 +6,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "run/redact.h"
 #include "spec/adapter.h"
 #include "system/files.h"
 
@@ -111,6 +112,7 @@ class Runner {
         finished->reason = *reason;
       }
     }
+    TRY_ASSIGN(redacted_, redact(bundle_, s_.secrets));
     TRY_ASSIGN(const Outputs outputs, inspect_outputs(bundle_, adapter_));
     judge(*finished, outputs);
     TRY(list_files(outputs));
@@ -190,6 +192,7 @@ class Runner {
     }
     for (const auto& [name, value] : s_.spec.env) job.environment[name] = value;
     for (const auto& [name, value] : variant_.flags) job.environment[name] = value;
+    job.secrets = s_.secrets;
     job.workdir = bundle_ / "out";
     job.stdout_file = bundle_ / "stdout.log";
     job.stderr_file = bundle_ / "stderr.log";
@@ -341,6 +344,7 @@ class Runner {
       env["model.file"] = s_.spec.model_file.filename().string();
       env["model.sha256"] = s_.inputs.model_sha256;
     }
+    if (redacted_ > 0) env["secrets.redacted"] = std::to_string(redacted_);
     if (finished.logs_cut) env["logs_cut"] = "true";
   }
 
@@ -352,6 +356,7 @@ class Runner {
   const Executor executor_;
   fs::path bundle_;
   Manifest manifest_;
+  int64_t redacted_ = 0;  // places where the engine had written a secret
 };
 
 }  // namespace

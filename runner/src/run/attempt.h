@@ -31,7 +31,8 @@ struct AttemptSetting {
   const Machine& machine;
   const Layout& layout;
   ResolvedInputs inputs;
-  std::string lock_json;  // what the run resolved its spec to
+  std::string lock_json;                            // what the run resolved its spec to
+  std::map<std::string, std::string> secrets = {};  // name → value
 };
 
 struct Attempt {

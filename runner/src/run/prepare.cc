@@ -3,7 +3,9 @@
 #include <nlohmann/json.hpp>
 
 #include "run/model.h"
+#include "run/redact.h"
 #include "spec/spec_flags.h"
+#include "system/environment.h"
 
 namespace greta::runner {
 namespace {
@@ -37,6 +39,24 @@ std::string device_of(const Devices& devices, const Machine& machine) {
   return machine.cpu;
 }
 
+Result<std::map<std::string, std::string>> read_secrets(const Spec& spec) {
+  std::map<std::string, std::string> out;
+  for (const std::string& name : spec.secrets) {
+    const auto value = secret_variable(name);
+    if (!value) {
+      return fail_at(spec.places.at("secrets"), "`secrets`: " + name + " is not set here");
+    }
+    if (value->size() < kLeastSecretBytes) {
+      return fail_at(spec.places.at("secrets"),
+                     "`secrets`: " + name + " is shorter than " +
+                         std::to_string(kLeastSecretBytes) +
+                         " characters and could not be told from other output");
+    }
+    out[name] = *value;
+  }
+  return out;
+}
+
 }  // namespace
 
 Result<Prepared> prepare(Spec spec, const Executor& executor, const std::vector<EnginePin>& pins,
@@ -45,6 +65,7 @@ Result<Prepared> prepare(Spec spec, const Executor& executor, const std::vector<
   p.spec = std::move(spec);
   p.executor = executor;
   p.machine = inspect_machine();
+  TRY_ASSIGN(p.secrets, read_secrets(p.spec));
   TRY_ASSIGN(p.inputs.model_sha256, check_model(p.spec, progress));
   TRY_ASSIGN(const Devices devices, devices_for(p.spec.decode.backend, p.machine));
   p.inputs.device = device_of(devices, p.machine);

@@ -18,6 +18,7 @@ struct Prepared {
   std::vector<Engine> engines;  // as in the spec
   ResolvedInputs inputs;
   Plan plan;
+  std::map<std::string, std::string> secrets;  // name → value
 };
 
 // `pins`: one an engine, or none: see ready_engine.

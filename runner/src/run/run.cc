@@ -121,7 +121,8 @@ class Run {
                                  .machine = p_.machine,
                                  .layout = layout_,
                                  .inputs = p_.inputs,
-                                 .lock_json = resolved_json(p_)};
+                                 .lock_json = resolved_json(p_),
+                                 .secrets = p_.secrets};
     CellsJob job{.setting = setting,
                  .run = name_,
                  .wanted = wanted_,
@@ -320,7 +321,8 @@ Result<RunDone> run_task(const Context& context, const RunOptions& options, RunT
   const fs::path lock_file = lock_file_of(task.spec.file);
   if (task.locked) TRY(check_engines_are_locked(*task.locked, prepared.engines, lock_file));
   if (options.lock) {
-    TRY(write_file(lock_file, Json::parse(resolved_json(prepared)).dump(1) + "\n"));
+    TRY(write_file(lock_file,
+                   nlohmann::ordered_json::parse(resolved_json(prepared)).dump(1) + "\n"));
     progress.say("locked: " + shown_path(lock_file));
   }
   TRY_ASSIGN(const auto wanted, select_cells(prepared.spec, prepared.plan, options.only));

@@ -52,13 +52,13 @@ bool is_url(std::string_view text) {
          (text.find('@') != text.npos && text.find(':') != text.npos);
 }
 
-void read_binary(const YamlNode& node, const std::string& path, const Spec& spec, EngineSpec& out,
+void read_binary(const YamlNode& node, const std::string& path, const Roots& roots, EngineSpec& out,
                  Problems& problems) {
   const auto name = read_text_not_empty(node, path, problems);
   if (!name) return;
   std::vector<fs::path> candidates;
   add_candidate(candidates, folder_of(node) / *name);
-  add_candidate(candidates, spec.root / *name);
+  add_candidate(candidates, roots.root / *name);
   if (name->find('/') == std::string::npos) {
     std::istringstream folders(search_path());
     for (std::string folder; std::getline(folders, folder, ':');) {
@@ -71,6 +71,10 @@ void read_binary(const YamlNode& node, const std::string& path, const Spec& spec
       problems.add(node.place, "`" + path + "`: " + shown_path(candidate) + " may not be executed");
     }
     out.binary = candidate;
+    return;
+  }
+  if (roots.kept) {  // a copy was kept by its hash
+    out.binary = *name;
     return;
   }
   problems.add(node.place, "`" + path + "`: no such program; looked at " + list_paths(candidates));
@@ -200,7 +204,7 @@ EngineSpec read_engine(const YamlNode& engine, const std::string& path, const Ro
     read_artifact(*artifact, map.path("artifact"), out, problems);
   }
   if (const YamlNode* binary = get("binary")) {
-    read_binary(*binary, map.path("binary"), spec, out, problems);
+    read_binary(*binary, map.path("binary"), roots, out, problems);
   }
   if (const YamlNode* adapter = get("adapter")) {
     read_adapter_key(*adapter, map.path("adapter"), roots, out, problems);

@@ -47,6 +47,7 @@ Roots find_roots(const fs::path& spec_folder, OwnEngine own, const LoadOptions& 
       options.program.empty() ? fs::read_symlink("/proc/self/exe", ec) : options.program;
 
   Roots roots;
+  roots.kept = options.text.has_value();
   const fs::path git_top = find_git_top(spec_folder);
   if (is_greta_tree(git_top)) roots.tree = git_top;
   if (roots.tree.empty()) roots.tree = find_greta_tree(spec_folder);

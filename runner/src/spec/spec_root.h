@@ -18,6 +18,7 @@ std::filesystem::path find_greta_tree(const std::filesystem::path& start);
 struct Roots {
   std::filesystem::path root;  // never empty
   std::filesystem::path tree;  // greta's sources; "" when none was found
+  bool kept = false;           // the spec is one that an earlier run kept: its programs may be gone
 };
 
 enum class OwnEngine {

@@ -38,6 +38,8 @@ void register_import(CLI::App&, Context&);
 void register_diff(CLI::App&, Context&);
 void register_report(CLI::App&, Context&);
 void register_accept(CLI::App&, Context&);
+void register_replay(CLI::App&, Context&);
+void register_bisect(CLI::App&, Context&);
 void register_bundle(CLI::App&, Context&);  // bundle export, bundle import
 
 }  // namespace greta::runner
