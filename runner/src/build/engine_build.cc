@@ -20,15 +20,26 @@ namespace {
 constexpr double kBuildTimeout_s = 3600;
 constexpr int64_t kBuildPids = 4096, kBuildTmpBytes = int64_t{2} << 30;
 
-// What a build on this machine depends on besides the sources.
+// What a build on this machine depends on besides the sources, a line a tool:
+// "c++: g++ (Debian 12.2.0-14) 12.2.0".
 std::string host_tools(const Cancel& cancel) {
   std::string out;
-  for (const char* tool : {"c++", "cmake", "ld"}) {
+  for (const char* tool : {"c++", "cmake", "ld", "hipcc", "nvcc"}) {
     const auto version = output_of({tool, "--version"}, cancel, 20);
     out += std::string(tool) + ": " + (version ? version->substr(0, version->find('\n')) : "none");
     out += '\n';
   }
   return out;
+}
+
+// The line of a tool as a fact of its own.
+void add_host_tool(const std::string& tools, const std::string& tool, const char* fact,
+                   Engine& engine) {
+  const size_t at = tools.find(tool + ": ");
+  if (at == std::string::npos) return;
+  const size_t begin = at + tool.size() + 2;
+  const std::string version = tools.substr(begin, tools.find('\n', begin) - begin);
+  if (version != "none") engine.facts[fact] = version;
 }
 
 Result<std::string> checked_binary(const fs::path& binary, const Place& place) {
@@ -320,6 +331,7 @@ Result<Engine> ready_engine(const Spec& spec, const EngineSpec& engine_spec,
     engine.facts["image.recipe"] = image.recipe;
     if (!image.base.empty()) engine.facts["image.base"] = image.base;
     engine.facts["image.packages_sha256"] = image.packages_sha256;
+    engine.facts.insert(image.versions.begin(), image.versions.end());
   }
   if (engine_spec.binary) {
     TRY(ready_binary(m, surroundings, engine));
@@ -328,7 +340,11 @@ Result<Engine> ready_engine(const Spec& spec, const EngineSpec& engine_spec,
   } else {
     if (!executor.isolated()) surroundings = host_tools(cancel);
     TRY(build_or_reuse(m, surroundings, engine));
-    if (!executor.isolated()) engine.facts["host_tools"] = surroundings;
+    if (!executor.isolated()) {
+      engine.facts["host_tools"] = surroundings;
+      add_host_tool(surroundings, "c++", "host.compiler", engine);
+      add_host_tool(surroundings, "hipcc", "host.hip", engine);
+    }
   }
   engine.facts["build_key"] = engine.build_key;
   if (!engine.binary_sha256.empty()) engine.facts["binary_sha256"] = engine.binary_sha256;

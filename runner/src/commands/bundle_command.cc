@@ -33,8 +33,9 @@ Result<> export_all(Context& context, const ExportWords& words) {
     runs.push_back(opened.selection.run);
   }
   TRY_ASSIGN(store::Store store, context.open_store(store::Access::read_only));
-  Layout layout;  // a store that cannot be written can be exported, too
-  if (words.options.with_engine || words.options.with_image) {
+  // A store on a medium that cannot be written can be exported, too; images are kept beside it.
+  Layout layout = layout_of(context.find_store());
+  if (words.options.with_image) {
     TRY_ASSIGN(layout, make_layout(context.find_store()));
   }
   TRY_ASSIGN(const Exported done,

@@ -2,14 +2,16 @@
 
 #include <iostream>
 
+#include "container/packages.h"
 #include "run/history.h"
 #include "store/diff.h"
 #include "system/context.h"
+#include "system/layout.h"
 
 namespace greta::runner {
 namespace {
 
-constexpr size_t kUsualRows = 20;
+constexpr size_t kUsualRows = 20, kMostPackages = 12;
 
 struct DiffOptions {
   std::string a, b;
@@ -50,6 +52,28 @@ Result<OpenedPair> open_pair(const Context& context, const DiffOptions& options)
   return open_pair(context, options, store::Access::read_write);
 }
 
+std::string few_of(const std::vector<std::string>& packages) {
+  std::string out;
+  for (size_t i = 0; i < packages.size() && i < kMostPackages; ++i)
+    out += (i > 0 ? ", " : "") + packages[i];
+  if (packages.size() > kMostPackages)
+    out += ", … " + std::to_string(packages.size() - kMostPackages) + " more";
+  return packages.empty() ? "none that the other has not" : out;
+}
+
+// Two hashes say that images differ; the lists behind them, where both are kept, say in what.
+void name_packages(const Layout& layout, store::Diff& found) {
+  for (store::Confounder& one : found.confounders) {
+    if (one.what != "image.packages_sha256") continue;
+    const auto a = kept_packages(layout, one.a), b = kept_packages(layout, one.b);
+    if (!a || !b) return;
+    const PackageDifference difference = package_difference(*a, *b);
+    one.what = "image.packages";
+    one.a = few_of(difference.only_a);
+    one.b = few_of(difference.only_b);
+  }
+}
+
 Result<> diff(Context& context, const DiffOptions& options) {
   TRY_ASSIGN(OpenedPair opened, open_pair(context, options));
   for (const store::Selection* selection : {&opened.a, &opened.b}) {
@@ -59,9 +83,9 @@ Result<> diff(Context& context, const DiffOptions& options) {
                   " has no accepted run; this is its latest complete one, " + selection->name);
     }
   }
-  TRY_ASSIGN(const store::Diff found,
-             store::diff(opened.store, store::Side{opened.a.run, opened.arms_a},
-                         store::Side{opened.b.run, opened.arms_b}));
+  TRY_ASSIGN(store::Diff found, store::diff(opened.store, store::Side{opened.a.run, opened.arms_a},
+                                            store::Side{opened.b.run, opened.arms_b}));
+  name_packages(layout_of(context.find_store()), found);
   std::cout << (context.json ? store::to_json(found) : store::to_markdown(found, options.top))
             << std::flush;
   if (!std::cout) return fail(Exit::infrastructure, "standard output cannot be written");

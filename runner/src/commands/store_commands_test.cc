@@ -39,7 +39,7 @@ class StoreCommands : public testing::Test {
     CLI::App app;
     app.add_flag("--json", context.json);
     for (const RegisterCommand add :
-         {register_list, register_query, register_import, register_accept})
+         {register_list, register_query, register_import, register_accept, register_diff})
       add(app, context);
     for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; }))
       command->fallthrough();
@@ -160,6 +160,35 @@ TEST_F(StoreCommands, MistakesAreNamed) {
     EXPECT_NE(answer.err.find(part), std::string::npos) << answer.err;
     EXPECT_EQ(answer.out, "") << part;
   }
+}
+
+// Two runs that differ in the list of their image's packages.
+TEST_F(StoreCommands, ADiffNamesThePackagesThatDiffer) {
+  const std::string lists[] = {"hipcc 5.7 amd64\nlibc6 2.41 amd64\n",
+                               "hipcc 6.4 amd64\nlibc6 2.41 amd64\n"};
+  for (const std::string& list : lists) {
+    write(root_ / "b/manifest.json", json({{"manifest", 1},
+                                           {"provenance", "executed"},
+                                           {"status", "ok"},
+                                           {"milestone", "M" + std::to_string(list == lists[1])},
+                                           {"environment",
+                                            {{"image.packages_sha256", store::sha256_hex(list)},
+                                             {"gpu.amd.sclk_mhz_now", list}}},
+                                           {"files", json::array()}})
+                                         .dump());
+    auto opened = store::Store::open(root_ / "store.sqlite", store::Access::read_write);
+    ASSERT_TRUE(opened->import_bundle(root_ / "b"));
+  }
+  const Answer unknown = greta({"diff", "M0", "M1"});
+  EXPECT_NE(unknown.out.find("image.packages_sha256"), std::string::npos) << unknown.out;
+  EXPECT_EQ(unknown.out.find("sclk_mhz_now"), std::string::npos) << "a clock of the moment";
+  for (const std::string& list : lists)
+    write(root_ / "store.sqlite.files/packages" / (store::sha256_hex(list) + ".txt"), list);
+  const Answer known = greta({"diff", "M0", "M1"});
+  EXPECT_NE(known.out.find("hipcc 5.7"), std::string::npos) << known.out;
+  EXPECT_NE(known.out.find("hipcc 6.4"), std::string::npos) << known.out;
+  EXPECT_EQ(known.out.find("libc6"), std::string::npos) << known.out;
+  EXPECT_EQ(known.out.find("packages_sha256"), std::string::npos) << known.out;
 }
 
 TEST_F(StoreCommands, TheLatestStandsInUntilOneIsAccepted) {

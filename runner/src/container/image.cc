@@ -4,6 +4,7 @@
 #include <sstream>
 #include <vector>
 
+#include "container/packages.h"
 #include "store/store.h"
 #include "system/environment.h"
 #include "system/files.h"
@@ -120,6 +121,15 @@ Result<std::string> packages_of(const Executor& executor, const Image& image, co
   return text;
 }
 
+Result<> add_packages(const Executor& executor, const Layout& layout, const Cancel& cancel,
+                      Image& image) {
+  TRY_ASSIGN(const std::string packages, packages_of(executor, image, layout, cancel));
+  if (packages.empty()) return {};
+  image.packages_sha256 = store::sha256_hex(packages);
+  image.versions = tool_versions(packages);
+  return keep_packages(layout, packages);
+}
+
 // A repository name has lower-case letters, digits and single separators.
 std::string repository_name(const std::string& folder) {
   std::string out;
@@ -206,8 +216,7 @@ Result<std::optional<Image>> image_by_id(const std::string& id, const Executor& 
   TRY_ASSIGN(image.id, image_id(executor, id, cancel));
   if (image.id.empty()) return std::nullopt;
   image.reference = image.id;
-  TRY_ASSIGN(const std::string packages, packages_of(executor, image, layout, cancel));
-  if (!packages.empty()) image.packages_sha256 = store::sha256_hex(packages);
+  TRY(add_packages(executor, layout, cancel, image));
   return image;
 }
 
@@ -250,8 +259,7 @@ Result<Image> resolve_image(const EngineSpec& engine, const fs::path& root,
   } else {
     TRY_ASSIGN(image, from_name(engine, folder, executor, progress, cancel));
   }
-  TRY_ASSIGN(const std::string packages, packages_of(executor, image, layout, cancel));
-  if (!packages.empty()) image.packages_sha256 = store::sha256_hex(packages);
+  TRY(add_packages(executor, layout, cancel, image));
   return image;
 }
 

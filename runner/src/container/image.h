@@ -2,6 +2,7 @@
 // The image that an engine is built and run in: a folder with a Dockerfile, or one that exists.
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -19,6 +20,7 @@ struct Image {
   std::string recipe;  // hash of the folder, or the pinned digest: what the spec asked for
   std::string base;    // BASE build argument, "" if none
   std::string packages_sha256;  // of the sorted list of installed packages; "" where none is known
+  std::map<std::string, std::string> versions;  // image.rocm, image.hip, image.compiler
   // What of it can change a result, for build keys: the recipe and the packages, or the id where
   // the image has no package list.
   std::string key() const;

@@ -10,6 +10,7 @@
 #include <set>
 #include <sstream>
 
+#include "container/gpu.h"
 #include "system/files.h"
 
 namespace greta::runner {
@@ -89,25 +90,6 @@ std::vector<std::string> names_in(const fs::path& folder, const std::string& pre
   return out;
 }
 
-// The kernel's list of compute nodes: gfx_target_version 90402 is gfx942.
-std::string amd_card_of(const fs::path& root) {
-  const fs::path nodes = root / "sys/class/kfd/kfd/topology/nodes";
-  for (const auto& node : names_in(nodes, "")) {
-    std::ifstream in(nodes / node / "properties");
-    for (std::string line; std::getline(in, line);) {
-      long version = 0;
-      if (std::sscanf(line.c_str(), "gfx_target_version %ld", &version) != 1 || version == 0) {
-        continue;
-      }
-      char name[32];
-      std::snprintf(name, sizeof name, "gfx%ld%ld%lx", version / 10000, version / 100 % 100,
-                    version % 100);
-      return name;
-    }
-  }
-  return {};
-}
-
 void find_cdi(const fs::path& root, Machine& machine) {
   for (const char* folder : {"etc/cdi", "var/run/cdi"}) {
     for (const auto& name : names_in(root / folder, "")) {
@@ -144,10 +126,12 @@ Machine inspect_machine(const fs::path& root) {
     for (const auto& node : machine.render_nodes) add_owning_group(root / "dev/dri" / node, groups);
     machine.amd_groups.assign(groups.begin(), groups.end());
     machine.amd_driver = first_line(root / "sys/module/amdgpu/version");
-    machine.amd_card = amd_card_of(root);
+    const auto architectures = amd_architectures(root);
+    if (!architectures.empty()) machine.amd_card = architectures[0];
   }
   machine.nvidia = fs::exists(root / "dev/nvidiactl");
   machine.nvidia_driver = first_line(root / "sys/module/nvidia/version");
+  machine.gpu_facts = gpu_facts(root);
   find_cdi(root, machine);
   return machine;
 }

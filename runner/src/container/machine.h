@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -22,9 +23,10 @@ struct Machine {
   std::vector<std::string> render_nodes;  // renderD128 …
   std::vector<int64_t> amd_groups;        // who may open them: numbers of video, render and owners
   std::string amd_driver;                 // version of the amdgpu module, "" if none
-  std::string amd_card;                   // product name or "gfx942"
+  std::string amd_card;                   // "gfx942"
   bool nvidia = false;                    // /dev/nvidiactl is there
   std::string nvidia_driver;
+  std::map<std::string, std::string> gpu_facts;  // firmware, clocks, partitions: see gpu.h
   std::vector<std::string> cdi_files;
   bool amd_cdi = false, nvidia_cdi = false;
 };

@@ -329,6 +329,7 @@ class Runner {
     env["memory_bytes"] = std::to_string(s_.machine.memory_bytes);
     if (!s_.machine.amd_driver.empty()) env["driver.amdgpu"] = s_.machine.amd_driver;
     if (!s_.machine.nvidia_driver.empty()) env["driver.nvidia"] = s_.machine.nvidia_driver;
+    env.insert(s_.machine.gpu_facts.begin(), s_.machine.gpu_facts.end());
     // "auto" is no backend: which one ran is in effective.json, and arrives as `backend`.
     env["backend.asked"] = variant_.decode.backend;
     if (variant_.decode.backend != "auto") env["backend"] = variant_.decode.backend;

@@ -8,15 +8,21 @@
 namespace greta::runner {
 namespace fs = std::filesystem;
 
-Result<Layout> make_layout(const fs::path& store_file) {
+Layout layout_of(const fs::path& store_file) {
   Layout layout;
   std::error_code error;
   layout.store = fs::weakly_canonical(fs::absolute(store_file, error), error);
   const fs::path folder = layout.store.parent_path();
   layout.home = folder.filename() == ".greta" ? folder : fs::path(layout.store.string() + ".files");
   layout.label = store::sha256_hex(layout.store.string()).substr(0, 16);
-  for (const auto& path : {layout.bundles(), layout.engines(), layout.images(), layout.temporary(),
-                           layout.mirrors(), layout.logs(), layout.reports(), layout.locks()}) {
+  return layout;
+}
+
+Result<Layout> make_layout(const fs::path& store_file) {
+  Layout layout = layout_of(store_file);
+  for (const auto& path :
+       {layout.bundles(), layout.engines(), layout.images(), layout.packages(), layout.temporary(),
+        layout.mirrors(), layout.logs(), layout.reports(), layout.locks()}) {
     TRY(make_folders(path));
   }
   return layout;

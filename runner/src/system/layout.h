@@ -5,7 +5,7 @@
 //   bundles/<2 hex>/<hash>/   sealed attempts        engines/<build key>/   built engines, describe
 //   tmp/<owner>.<n>/          attempts under way     git/   mirrors of URLs   logs/   builds
 //   reports/<run>.md                                 locks/  flock files
-//   images/<id>.tar           saved images
+//   images/<id>.tar           saved images           packages/<sha256>.txt   what images have
 
 #include <filesystem>
 #include <string>
@@ -22,6 +22,7 @@ struct Layout {
   std::filesystem::path bundles() const { return home / "bundles"; }
   std::filesystem::path engines() const { return home / "engines"; }
   std::filesystem::path images() const { return home / "images"; }
+  std::filesystem::path packages() const { return home / "packages"; }
   std::filesystem::path temporary() const { return home / "tmp"; }
   std::filesystem::path mirrors() const { return home / "git"; }
   std::filesystem::path logs() const { return home / "logs"; }
@@ -29,6 +30,8 @@ struct Layout {
   std::filesystem::path locks() const { return home / "locks"; }
 };
 
+// Where they are, or would be. Makes nothing.
+Layout layout_of(const std::filesystem::path& store_file);
 // Makes the folders. Errors: no permission, disk full.
 Result<Layout> make_layout(const std::filesystem::path& store_file);
 

@@ -129,14 +129,18 @@ std::optional<std::string> name_problem(std::string_view name) {
   }
   const std::string_view room = name.substr(0, name.find('/'));
   if (room == "runs" && parts == 2 && name.ends_with(".json")) return std::nullopt;
-  if (room == "images" && parts == 2 && name.ends_with(".tar") && is_sha256(name.substr(7, 64)) &&
-      name.size() == 7 + 64 + 4) {
-    return std::nullopt;
+  for (const auto& [folder, end] :
+       {std::pair<std::string_view, std::string_view>{"images", ".tar"}, {"packages", ".txt"}}) {
+    const size_t before = folder.size() + 1;
+    const bool named = name.size() == before + 64 + end.size() && name.ends_with(end) &&
+                       is_sha256(name.substr(before, 64));
+    if (room == folder && parts == 2 && named) return std::nullopt;
   }
   const bool below_hash =
       parts >= 3 && is_sha256(name.substr(room.size() + 1, 64)) && name[room.size() + 65] == '/';
   if ((room == "bundles" || (room == "engines" && parts == 3)) && below_hash) return std::nullopt;
-  return "has no place here (runs/NAME.json, bundles/HASH/…, engines/KEY/…, images/ID.tar)";
+  return "has no place here (runs/NAME.json, bundles/HASH/…, engines/KEY/…, images/ID.tar, "
+         "packages/HASH.txt)";
 }
 
 bool is_sha256(std::string_view text) {

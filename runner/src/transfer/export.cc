@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "container/packages.h"
 #include "system/files.h"
 #include "transfer/archive_file.h"
 #include "transfer/image_archive.h"
@@ -88,9 +89,18 @@ class Export {
         return fail(Exit::infrastructure, "bundle " + hash + ": `" + file.name + "` " + *problem);
     }
     const json environment = json::parse(manifest).value("environment", json::object());
+    TRY(add_packages(environment.value("image.packages_sha256", "")));
     if (options_.with_engine) TRY(add_engine(run, environment.value("build_key", "")));
     if (options_.with_image) TRY(add_image(environment));
     sources_.push_back(from_text(folder + "manifest.json", std::move(manifest)));
+    return {};
+  }
+
+  // What a diff needs to name the packages that differ.
+  Result<> add_packages(const std::string& sha256) {
+    if (!is_sha256(sha256) || !packages_.insert(sha256).second) return {};
+    auto list = kept_packages(layout_, sha256);
+    if (list) sources_.push_back(from_text("packages/" + sha256 + ".txt", std::move(*list)));
     return {};
   }
 
@@ -126,7 +136,7 @@ class Export {
   const Layout& layout_;
   const ExportOptions& options_;
   const Cancel& cancel_;
-  std::set<std::string> runs_, bundles_, engines_, images_;
+  std::set<std::string> runs_, bundles_, engines_, images_, packages_;
   std::vector<ArchiveSource> sources_;
 };
 

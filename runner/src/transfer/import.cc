@@ -83,6 +83,9 @@ class Import {
     for (const auto& [hash, members] : bundles_) TRY(check_bundle(hash, members));
     for (const auto& [key, members] : engines_) TRY(check_engine(key, members));
     for (const std::string& id : images_) TRY(check_image(id));
+    for (const ArchiveMember& list : packages_)
+      if (list.name.substr(9, 64) != list.sha256)
+        return refused("`" + list.name + "` does not have the hash of its name");
     for (const std::string& run : runs_) TRY(check_run(run));
     for (const auto& [hash, members] : bundles_)
       if (!used_.contains(hash)) return refused("bundle " + hash + " belongs to no run in it");
@@ -95,6 +98,8 @@ class Import {
     }
     for (const auto& [key, members] : engines_)
       TRY(place(work_ / "engines" / key, layout_.engines() / key));
+    for (const ArchiveMember& list : packages_)
+      TRY(place(work_ / list.name, layout_.packages() / fs::path(list.name).filename()));
     for (const std::string& id : images_) {
       const fs::path kept = layout_.images() / (id + ".tar");
       TRY(place(work_ / "images" / kept.filename(), kept));
@@ -114,6 +119,8 @@ class Import {
       const std::string rest = member.name.substr(slash + 1);
       if (room == "runs") {
         runs_.push_back(member.name);
+      } else if (room == "packages") {
+        packages_.push_back(member);
       } else if (room == "images") {
         images_.push_back(rest.substr(0, 64));
       } else {
@@ -235,6 +242,7 @@ class Import {
   const Cancel& cancel_;
   std::map<std::string, Members> bundles_, engines_;  // by hash, by build key
   std::vector<std::string> runs_, images_;
+  std::vector<ArchiveMember> packages_;
   std::map<std::string, std::set<std::string>> bundles_of_;  // of runs
   std::set<std::string> used_;
 };

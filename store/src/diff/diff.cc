@@ -149,9 +149,10 @@ Result<> Differ::compare_kind(const KindInfo& kind) {
   // Arms without a partner.
   for (const auto& [run, records, side] : {std::tuple{&a_, &a, 'a'}, std::tuple{&b_, &b, 'b'}}) {
     for (const VariantInfo& variant : run->variants) {
-      const bool paired = std::any_of(
-          out_.variants.begin(), out_.variants.end(),
-          [&](const VariantPair& pair) { return (side == 'a' ? pair.a : pair.b) == variant.name; });
+      const bool paired = std::any_of(out_.variants.begin(), out_.variants.end(),
+                                      [&, at = side](const VariantPair& pair) {
+                                        return (at == 'a' ? pair.a : pair.b) == variant.name;
+                                      });
       const Records& its = records->of_variant(variant.name);
       if (paired || its.empty()) continue;
       const auto count = static_cast<int64_t>(its.size());
