@@ -19,9 +19,10 @@ constexpr struct {
   RegisterCommand add;
 } kCommands[] = {
     {"Run", register_run},        {"Run", register_plan},       {"Run", register_doctor},
-    {"Run", register_replay},     {"Run", register_bisect},     {"History", register_list},
-    {"History", register_query},  {"History", register_diff},   {"History", register_report},
-    {"History", register_accept}, {"History", register_import}, {"History", register_bundle},
+    {"Run", register_replay},     {"Run", register_bisect},     {"Run", register_conform},
+    {"History", register_list},   {"History", register_query},  {"History", register_diff},
+    {"History", register_report}, {"History", register_accept}, {"History", register_import},
+    {"History", register_bundle},
 };
 
 void add_commands(CLI::App& app, Context& context) {

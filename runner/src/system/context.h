@@ -35,6 +35,7 @@ void register_doctor(CLI::App&, Context&);
 void register_list(CLI::App&, Context&);  // list, show
 void register_query(CLI::App&, Context&);
 void register_import(CLI::App&, Context&);
+void register_conform(CLI::App&, Context&);
 void register_diff(CLI::App&, Context&);
 void register_report(CLI::App&, Context&);
 void register_accept(CLI::App&, Context&);

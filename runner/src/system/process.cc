@@ -231,7 +231,8 @@ class Waiter {
         stop(Stop::watch, state.error().message);
       }
     }
-    kill(-child_.pid, SIGKILL);  // what it left running in its group
+    // What it left running in its group.
+    finished_.left_running = kill(-child_.pid, SIGKILL) == 0;
     finished_.wall_s = seconds_since(start_);
     drain_rest();
     for (const auto* stream : streams_) finished_.logs_cut |= stream->cut;

@@ -50,6 +50,7 @@ struct Finished {
   std::string reason;  // what the watch said
   double wall_s = 0;
   bool logs_cut = false;
+  bool left_running = false;  // something that it had started, and that was killed then
   bool ok() const { return exit_code == 0 && signal == 0 && stop == Stop::none; }
 };
 
