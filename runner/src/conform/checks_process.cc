@@ -18,7 +18,7 @@ constexpr const char* kSignals = "Signals and processes";
 constexpr const char* kWrites = "ENGINE run";
 // More than any engine answers before it is stopped.
 constexpr int kManyRequests = 20'000, kManyTokens = 64;
-constexpr double kLongestWait_s = 2;
+constexpr double kLongestWait_s = 10;
 
 std::string many_requests(int count) {
   std::string out;
@@ -33,6 +33,9 @@ std::string many_requests(int count) {
 // What a stopped process left, against the same request run to its end.
 Result<Outcome> judge_stopped(Trial& trial, const Answer& stopped, const ReadRecords& whole) {
   TRY_ASSIGN(const Outputs outputs, inspect_outputs(stopped.folder, trial.subject().adapter()));
+  if (outputs.ended_requests.empty()) {
+    return skipped("SIGTERM ended it before a request was complete: nothing to compare");
+  }
   if (!outputs.problems.empty() && !outputs.only_torn_tails) {
     return failed("whole lines, but for a last one", outputs.problems[0]);
   }
