@@ -12,6 +12,9 @@ namespace greta::runner {
 namespace {
 
 Result<> check(Context& context, ConformOptions& options, const std::vector<std::string>& flags) {
+  if (options.engine.empty() && options.adapter.empty()) {
+    return fail(Exit::usage, "which ENGINE? (a program, or --adapter FILE that names its program)");
+  }
   for (const std::string& flag : flags) {
     const size_t equals = flag.find('=');
     if (equals == std::string::npos || equals == 0) {
@@ -39,8 +42,10 @@ void register_conform(CLI::App& app, Context& context) {
       app.add_subcommand("conform", "does a program keep the engine contract? One line a check");
   const auto options = std::make_shared<ConformOptions>();
   const auto flags = std::make_shared<std::vector<std::string>>();
-  command->add_option("ENGINE", options->engine, "the program: a path, or a name on the PATH")
-      ->required();
+  command->add_option(
+      "ENGINE", options->engine,
+      "the program: a path, a name on the PATH, or with --image one of the image's; "
+      "an adapter may name it instead");
   command->add_option("--model", options->model,
                       "model file; default: greta-tiny of the greta tree around");
   command->add_option("--adapter", options->adapter,

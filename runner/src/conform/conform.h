@@ -15,12 +15,13 @@
 namespace greta::runner {
 
 struct ConformOptions {
-  std::string engine;  // a program of this machine: a path, or a name on the PATH
-  std::string model;   // "": greta-tiny of the greta tree, else a file of a few bytes
-  std::string
-      executor;       // podman, docker, host; "": host, or a container tool where an image is given
-  std::string image;  // folder with a Dockerfile, or name@sha256:…
-  std::string adapter;  // file or name; "": the engine keeps the contract itself
+  // A program of this machine: a path, or a name on the PATH; with an image also one of its
+  // programs; "" with an adapter that names its program.
+  std::string engine;
+  std::string model;     // "": greta-tiny of the greta tree, else a file of a few bytes
+  std::string executor;  // podman, docker, host; "": host, with an image the first tool that works
+  std::string image;     // folder with a Dockerfile, or name@sha256:…
+  std::string adapter;   // file or name; "": the engine keeps the contract itself
   std::map<std::string, std::string> flags;  // of every run
   std::vector<std::string> only;             // ids of checks; empty: all
   std::string keep;                          // folder for everything that was run; "" keeps nothing
