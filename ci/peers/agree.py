@@ -1,6 +1,6 @@
-"""Compares greta-infer's output folder with what llama_logits wrote (see agree_llama_cpp).
+"""Compares greta-infer's output folder with llama_greta's (see agree_llama_cpp).
 
-  agree.py requests OUT COUNT           token ids of the prompts, as llama_logits reads them
+  agree.py requests OUT                 the prompts again, as token ids: one request a line
   agree.py compare OUT LLAMA IDS_A IDS_B  table, one JSON line, exit code
 """
 import json
@@ -23,33 +23,32 @@ def sequences(out):
     return found
 
 
-def requests(out, count):
+def requests(out):
     for name, (prompt, _) in sequences(out).items():
-        print(name, count, *prompt)
+        print(json.dumps({"id": name, "tokens": prompt}))
+
+
+def dumps(out):
+    """request -> its logits, one row a pass."""
+    found = {}
+    for r in records(f"{out}/logits_dump.jsonl"):
+        rows = np.fromfile(f"{out}/{r['file']}", dtype="<f4").reshape(r["rows"], r["vocab"])
+        found[r["request"]] = rows.astype(np.float64)
+    return found
 
 
 def compare(out, llama, ids_a, ids_b):
-    generated = {}
-    with open(llama, encoding="utf-8") as lines:
-        for line in lines:
-            name, *ids = line.split()
-            generated[name] = [int(i) for i in ids]
-    files = {r["request"]: r for r in records(f"{out}/logits_dump.jsonl")}
-    theirs_all = np.fromfile(llama + ".f32", dtype="<f4")
-    position = 0
+    generated = {name: ids for name, (_, ids) in sequences(llama).items()}
+    ours_all, theirs_all = dumps(out), dumps(llama)
     worst_prefill = worst_decode = 0.0
     explained = unexplained = compared = 0
     print(f"{'prompt':16} {'tokens':>6} {'equal':>6} {'prefill max|d|/std':>19} {'all max|d|/std':>15}  first difference")
     for name, (_, mine) in sequences(out).items():
-        meta = files[name]
-        rows, vocab = meta["rows"], meta["vocab"]
-        ours = np.fromfile(f"{out}/{meta['file']}", dtype="<f4").reshape(rows, vocab).astype(np.float64)
+        ours, theirs = ours_all[name], theirs_all[name]
         peer = generated[name]
-        theirs = theirs_all[position:position + len(peer) * vocab].reshape(len(peer), vocab).astype(np.float64)
-        position += len(peer) * vocab
         ratio = []
         note = ""
-        for step in range(min(len(mine), len(peer), rows)):
+        for step in range(min(len(mine), len(peer), len(ours))):
             difference = np.abs(ours[step] - theirs[step]).max()
             ratio.append(difference / theirs[step].std())
             compared += 1
@@ -80,6 +79,6 @@ def compare(out, llama, ids_a, ids_b):
 
 if __name__ == "__main__":
     if sys.argv[1] == "requests":
-        requests(sys.argv[2], sys.argv[3])
+        requests(sys.argv[2])
     else:
         sys.exit(compare(*sys.argv[2:6]))

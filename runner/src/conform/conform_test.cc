@@ -245,7 +245,7 @@ TEST_F(Conform, MistakesOfTheCommandLineAreUsage) {
   EXPECT_NE(message(o).find("did you mean `unknown_flag`?"), std::string::npos) << message(o);
   o = options_;
   o.engine = "/no/such/engine";
-  EXPECT_NE(message(o).find("no such program"), std::string::npos) << message(o);
+  EXPECT_NE(message(o).find("no program `/no/such/engine`"), std::string::npos) << message(o);
   o = options_;
   o.model = "/no/such/model";
   EXPECT_EQ(message(o), "--model: no file /no/such/model");

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "contract/text.h"
 #include "spec/adapter.h"
 #include "spec/spec_root.h"
 #include "system/files.h"
@@ -129,6 +130,11 @@ Result<fs::path> Subject::write_spec() const {
   // With an image, what is not on this machine is one of its programs. Without a name the adapter
   // has it.
   const bool of_image = !options_.image.empty() && !here;
+  if (!options_.engine.empty() && !here && !of_image) {
+    return fail(Exit::usage, "no program `" + printable(options_.engine, 200) +
+                                 "`: ENGINE is a path or a name on the PATH (with --image also a "
+                                 "program of the image)");
+  }
   if (!options_.engine.empty()) {
     engine[of_image ? "program" : "binary"] = absolute_if_there(options_.engine).string();
   }
