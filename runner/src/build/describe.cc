@@ -33,6 +33,8 @@ Result<std::string> ask_description(const Executor& executor, const Engine& engi
   job.timeout_s = kDescribeTimeout_s;
   job.memory_bytes = int64_t{4} << 30;
   job.pids = 256;
+  job.no_sockets = true;
+  job.again = [](const std::string&) { return Result<>(); };
   job.devices = devices;
   TRY_ASSIGN(const Finished finished, run_job(executor, job, cancel));
   if (finished.stop == Stop::cancelled) return fail(Exit::interrupted, "interrupted");

@@ -45,8 +45,12 @@ struct Job {
   int64_t memory_bytes = 0, pids = 0, file_bytes = 0;
   int64_t log_bytes = int64_t{64} << 20;  // kept of each stream
   int64_t tmp_bytes = int64_t{1} << 30;
+  bool no_sockets = false;  // in a container: the first network socket stops it
   Devices devices;
   std::function<std::optional<std::string>()> watch;
+  // Told why before the job is tried again; undoes what it may have written. Without it only a job
+  // that never started is tried again.
+  std::function<Result<>(const std::string& why)> again;
 };
 
 // Makes a path visible to the job and answers how the job will see it: `inside` in a container,
@@ -54,9 +58,12 @@ struct Job {
 std::string place(const Executor& executor, const std::filesystem::path& host,
                   const std::string& inside, bool writable, Job& job);
 
-// Runs it to its end. A container that could not even start is an error (infrastructure); stopped
-// ones (timeout, cancel, watch) are removed before this returns. On the host the environment is the
-// job's, PATH and HOME.
+// Runs it to its end. A limit of the sandbox that struck (processes, memory, a network socket) is a
+// Stop::watch whose reason names it. Where the container tool failed (a container that did not
+// start, one that is gone without a word of its engine) the job is tried twice more, and then it is
+// Stop::lost. Stopped containers are removed before this returns. On the host the environment is
+// the job's, PATH and HOME, and nothing of what the job started outlives it. Errors
+// (infrastructure): the program cannot be executed there.
 Result<Finished> run_job(const Executor& executor, const Job& job, const Cancel& cancel);
 
 // Removes containers of this store whose greta is gone. Returns how many.

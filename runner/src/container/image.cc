@@ -104,10 +104,15 @@ Result<std::string> packages_of(const Executor& executor, const Image& image, co
     job.timeout_s = 120;
     job.pids = 64;
     job.memory_bytes = int64_t{1} << 30;
+    job.again = [](const std::string&) { return Result<>(); };
     const auto finished = run_job(inside, job, cancel);
     auto listed = read_file(folder / "out");
     remove_tree(folder);
     if (cancel.requested()) return fail(Exit::interrupted, "interrupted");
+    if (finished && finished->stop == Stop::lost) {
+      return fail(Exit::infrastructure,
+                  "cannot list the packages of " + image.reference + ": " + finished->reason);
+    }
     if (!finished || !finished->ok() || !listed) continue;  // this package manager is not in it
     std::vector<std::string> lines;
     std::istringstream in(*listed);

@@ -3,9 +3,12 @@
 // machine.
 
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <sstream>
+#include <thread>
 
 #include "container/executor.h"
 #include "container/image.h"
@@ -37,7 +40,7 @@ class Sandbox : public Experiment, public testing::WithParamInterface<const char
     fs::permissions(root / "tmp", fs::perms(01777));
     fs::copy_file(busybox, root / "bin/busybox");
     for (const char* name :
-         {"sh", "cat", "ln", "sleep", "yes", "id", "mkdir", "head", "true", "wget"}) {
+         {"sh", "cat", "ln", "sleep", "yes", "id", "mkdir", "head", "true", "wget", "nc"}) {
       fs::create_symlink("busybox", root / "bin" / name);
     }
     const fs::path archive = folder_ / "root.tar";
@@ -85,13 +88,34 @@ class Sandbox : public Experiment, public testing::WithParamInterface<const char
     job.memory_bytes = int64_t{64} << 20;
     job.pids = 20;
     job.file_bytes = 1 << 20;
+    job.no_sockets = no_sockets_;
+    if (again_) job.again = again_;
     auto done = run_job(executor, job, kNever);
     if (finished != nullptr) *finished = done;
     return done ? *read_file(folder_ / "log") : done.error().str();
   }
 
+  // The pids of the tool's clients that this test program has started.
+  static std::vector<pid_t> clients() {
+    std::vector<pid_t> out;
+    for (const auto& task : fs::directory_iterator("/proc/self/task")) {
+      std::istringstream pids(read_file(task.path() / "children").value_or(""));
+      for (pid_t pid = 0; pids >> pid;) out.push_back(pid);
+    }
+    return out;
+  }
+  // Waits until the job of inside() says that it runs.
+  bool running() const {
+    for (int i = 0; i < 500 && !fs::exists(folder_ / "out/runs"); ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return fs::exists(folder_ / "out/runs");
+  }
+
   Executor executor_;
   std::string image_;
+  bool no_sockets_ = false;
+  std::function<Result<>(const std::string&)> again_;
 };
 
 TEST_P(Sandbox, TheShellEngineRunsInIt) {
@@ -115,9 +139,9 @@ TEST_P(Sandbox, HangingAndCrashingEnginesAreStoppedAndKept) {
   EXPECT_EQ(query("SELECT prompt, status FROM cells ORDER BY 1"), "a|ok\nb|timeout\n");
   EXPECT_EQ(containers(), "") << "a stopped engine's container is left";
   EXPECT_EQ(run_contained("flags: {GRETA_BEHAVE: outside}\n").value_or(-1), 4);
-  EXPECT_NE(query("SELECT reason FROM cells").find("cannot write /greta-was-here"),
-            std::string::npos)
-      << query("SELECT reason FROM cells");
+  EXPECT_EQ(query("SELECT DISTINCT reason FROM cells WHERE run = (SELECT max(run) FROM runs)"),
+            "exit 5: cannot write /greta-was-here (sandbox: only /greta/out "
+            "and /tmp can be written)\n");
   EXPECT_EQ(run_contained("flags: {GRETA_BEHAVE: fork}\n").value_or(-1), 0);
   EXPECT_EQ(containers(), "");
 }
@@ -143,13 +167,119 @@ TEST_P(Sandbox, LimitsHold) {
   EXPECT_FALSE(finished->ok());
   EXPECT_LE(fs::file_size(folder_ / "out/big"), 1u << 20);
   if (!executor_.tool.quirks.limits) return;  // cgroups do not allow more here
-  EXPECT_NE(
-      inside("i=0; while [ $i -lt 40 ]; do sleep 5 & i=$((i + 1)); done; echo all").find("fork"),
-      std::string::npos)
-      << "forty processes within a limit of twenty";
-  inside("x=$(head -c 200000000 /dev/zero | cat -v); echo ${#x}", &finished);
-  ASSERT_TRUE(finished);
-  EXPECT_FALSE(finished->ok()) << "200 MB within a limit of 64 MiB";
+  // Each goes on and would end well, if it were let.
+  struct Case {
+    const char *line, *reason;
+  };
+  for (const auto& test :
+       {Case{"i=0; while [ $i -lt 40 ]; do sleep 5 & i=$((i + 1)); done; exit 0",
+             "pid limit: 20 processes"},
+        Case{"(x=$(head -c 200000000 /dev/zero | cat -v)); sleep 1; exit 0",
+             "out of memory: the limit is 64 MiB"},
+        Case{"x=$(head -c 200000000 /dev/zero | cat -v)", "out of memory: the limit is 64 MiB"}}) {
+    inside(test.line, &finished);
+    ASSERT_TRUE(finished) << finished.error().str();
+    EXPECT_EQ(finished->reason, test.reason) << test.line;
+    EXPECT_EQ(finished->stop, Stop::watch) << test.line;
+  }
+  inside("i=0; while [ $i -lt 10 ]; do sleep 0.1 & i=$((i + 1)); done; wait; exit 3", &finished);
+  EXPECT_EQ(finished->exit_code, 3) << "ten processes within a limit of twenty";
+  EXPECT_EQ(finished->stop, Stop::none) << finished->reason;
+}
+
+TEST_P(Sandbox, ANetworkSocketStopsWhoMustNotHaveOne) {
+  Result<Finished> finished = Finished{};
+  const char* const line = "nc 127.0.0.1 9 </dev/null; exit 0";
+  inside(line, &finished);
+  EXPECT_EQ(finished->stop, Stop::none) << "a build may talk to itself";
+  no_sockets_ = true;
+  inside(line, &finished);
+  EXPECT_EQ(finished->stop, Stop::watch);
+  EXPECT_EQ(finished->reason, "opened a network socket: the sandbox has no network");
+  inside("exit 0", &finished);
+  EXPECT_TRUE(finished->ok()) << finished->reason;
+}
+
+TEST_P(Sandbox, AnEngineThatGoesOnPastALimitHasNoResult) {
+  if (!executor_.tool.quirks.limits) GTEST_SKIP() << "cgroups do not allow limits here";
+  EXPECT_EQ(run_contained("matrix: {GRETA_BEHAVE: [swarm, devour, socket]}\n"
+                          "flags: {GRETA_BEHAVE_AT: b}\n"
+                          "limits: {memory: 64MiB, pids: 20}\n")
+                .value_or(-1),
+            4);
+  EXPECT_EQ(query("SELECT variant, prompt, status, reason FROM cells ORDER BY 1, 2"),
+            "GRETA_BEHAVE=devour|a|ok|\n"
+            "GRETA_BEHAVE=devour|b|killed|out of memory: the limit is 64 MiB\n"
+            "GRETA_BEHAVE=socket|a|ok|\n"
+            "GRETA_BEHAVE=socket|b|killed|opened a network socket: the sandbox has no network\n"
+            "GRETA_BEHAVE=swarm|a|ok|\n"
+            "GRETA_BEHAVE=swarm|b|killed|pid limit: 20 processes\n");
+  EXPECT_EQ(containers(), "");
+}
+
+TEST_P(Sandbox, SignalsAreThoseOfTheEngineAndTermReachesIt) {
+  Result<Finished> finished = Finished{};
+  inside("kill -ABRT $$", &finished);
+  EXPECT_EQ(finished->signal, SIGABRT);
+  inside("exit 134", &finished);
+  EXPECT_EQ(finished->exit_code, 134) << "an exit code, no signal";
+  inside("exit 125", &finished);
+  EXPECT_EQ(finished->exit_code, 125) << "not a failure of the tool";
+  inside("/no/such/program; exec /no/such/program", &finished);
+  EXPECT_EQ(finished->exit_code, 127);
+}
+
+TEST_P(Sandbox, WhenTheToolFailsTheJobIsTriedAgain) {
+  again_ = [this](const std::string&) { return empty_folder(folder_ / "out"); };
+  Result<Finished> finished = Finished{};
+  std::thread job([&] { inside("echo x > /greta/out/runs; sleep 0.7; exit 3", &finished); });
+  ASSERT_TRUE(running());
+  const auto processes = clients();
+  EXPECT_FALSE(processes.empty());
+  for (const pid_t pid : processes) kill(pid, SIGKILL);
+  job.join();
+  ASSERT_TRUE(finished) << finished.error().str();
+  EXPECT_EQ(finished->exit_code, 3) << finished->reason;
+  EXPECT_EQ(finished->tries, 2);
+  EXPECT_EQ(containers(), "") << "the first try's container is left";
+
+  again_ = {};
+  fs::remove(folder_ / "out/runs");
+  std::thread once([&] { inside("echo x > /greta/out/runs; sleep 5", &finished); });
+  ASSERT_TRUE(running());
+  for (const pid_t pid : clients()) kill(pid, SIGKILL);
+  once.join();
+  ASSERT_TRUE(finished) << finished.error().str();
+  EXPECT_EQ(finished->stop, Stop::lost) << "what it wrote was not undone, so it is not tried again";
+  EXPECT_EQ(finished->tries, 1);
+  EXPECT_EQ(containers(), "");
+}
+
+TEST_P(Sandbox, ARuntimeThatFailsOnceIsTriedAgainAndOneThatAlwaysDoesIsNamed) {
+  const std::string runc = find_program("runc");
+  if (executor_.kind != ExecutorKind::podman || runc.empty()) GTEST_SKIP() << "needs podman, runc";
+  const auto runtime = folder_.script(
+      "runtime", "case \"$*\" in *create*) if [ ! -e " + (folder_ / "flag").string() +
+                     " ]; then touch " + (folder_ / "flag").string() +
+                     "; echo not today >&2; exit 1; fi;; esac\n"
+                     "exec " +
+                     runc + " \"$@\"\n");
+  executor_.tool.quirks.options.insert(executor_.tool.quirks.options.end(),
+                                       {"--runtime", runtime.string()});
+  Result<Finished> finished = Finished{};
+  inside("exit 3", &finished);
+  ASSERT_TRUE(finished) << finished.error().str();
+  EXPECT_EQ(finished->exit_code, 3) << finished->reason;
+  EXPECT_EQ(finished->tries, 2);
+  executor_.tool.quirks.options.back() = "/bin/false";
+  inside("exit 3", &finished);
+  ASSERT_TRUE(finished) << finished.error().str();
+  EXPECT_EQ(finished->stop, Stop::lost);
+  EXPECT_EQ(finished->tries, 3);
+  EXPECT_NE(finished->reason.find("the container did not start (podman: exit 12"),
+            std::string::npos)
+      << finished->reason;
+  EXPECT_EQ(containers(), "");
 }
 
 TEST_P(Sandbox, ContainersOfADeadGretaAreRemoved) {

@@ -91,9 +91,13 @@ class Runner {
         executor_(engine_.on(setting.executor)),
         bundle_(std::move(work)) {}
 
-  Result<Attempt> run(const Cancel& cancel) {
+  Result<Attempt> run(const std::function<void(const std::string&)>& say, const Cancel& cancel) {
     TRY(prepare());
     TRY_ASSIGN(Job job, make_job());
+    job.again = [&](const std::string& why) -> Result<> {
+      say("trying again: " + why);
+      return empty_folder(bundle_ / "out");
+    };
     DiskWatch watch(bundle_, s_.spec.limits.output_bytes);
     job.watch = [&watch] { return watch(); };
     const auto started = std::chrono::system_clock::now();
@@ -102,6 +106,10 @@ class Runner {
     manifest_.started_at = utc_time(started);
     manifest_.ended_at = utc_time(ended);
     if (!finished) return tl::unexpected(finished.error());
+    if (finished->stop == Stop::lost) {
+      return fail(Exit::infrastructure, finished->reason + ", " + std::to_string(finished->tries) +
+                                            (finished->tries == 1 ? " try" : " tries"));
+    }
     if (finished->stop == Stop::none) {
       // A limit that was hit between two looks. An engine may take a write that was cut short for a
       // success; what it left is not whole all the same.
@@ -202,6 +210,7 @@ class Runner {
     job.file_bytes = s_.spec.limits.output_bytes;
     // Of a stream that holds records nothing may be dropped; a byte over the limit is seen.
     if (stdout_has_records()) job.log_bytes = s_.spec.limits.output_bytes + 1;
+    job.no_sockets = true;
     TRY_ASSIGN(job.devices, devices_for(variant_.decode.backend, s_.machine));
     manifest_.argv = job.argv;
     return job;
@@ -215,7 +224,7 @@ class Runner {
     manifest_.status = "ok";
     if (finished.ok()) return;
     const std::string said = last_line(bundle_ / "stderr.log");
-    const std::string tail = said.empty() ? "" : ": " + said;
+    const std::string tail = (said.empty() ? "" : ": " + said) + sandbox_rule();
     if (finished.stop != Stop::none) {
       manifest_.status = finished.stop == Stop::timeout ? "timeout" : "killed";
       manifest_.reason = finished.reason;
@@ -225,12 +234,10 @@ class Runner {
                          human_bytes(static_cast<double>(s_.spec.limits.output_bytes));
     } else if (finished.signal == SIGKILL) {
       manifest_.status = "killed";
-      // podman's monitor leaves this file when it saw the memory limit strike.
-      const bool out_of_memory = fs::remove(bundle_ / "oom");
-      const std::string limit = human_bytes(static_cast<double>(s_.spec.limits.memory_bytes));
       manifest_.reason =
-          (out_of_memory ? "out of memory: the limit is " + limit
-                         : "killed by signal 9 (out of memory? the limit is " + limit + ")") +
+          "killed by signal 9" +
+          std::string(s_.executor.isolated() ? ", by no limit of its sandbox"
+                                             : " (for lack of memory? see the kernel's log)") +
           tail;
     } else if (finished.signal != 0) {
       manifest_.status = "failed";
@@ -240,6 +247,14 @@ class Runner {
       manifest_.status = "failed";
       manifest_.reason = "exit " + std::to_string(finished.exit_code) + tail;
     }
+  }
+
+  // The rule of the sandbox behind an engine's complaint: the kernel refuses, and an engine may go
+  // on without what it was refused.
+  std::string sandbox_rule() const {
+    const std::string said = log_tail(bundle_ / "stderr.log");
+    const bool refused = s_.executor.isolated() && said.find("Read-only file system") != said.npos;
+    return refused ? " (sandbox: only /greta/out and /tmp can be written)" : "";
   }
 
   // Nothing, or why a cell of an engine that keeps the contract is not complete.
@@ -347,6 +362,7 @@ class Runner {
     }
     if (redacted_ > 0) env["secrets.redacted"] = std::to_string(redacted_);
     if (finished.logs_cut) env["logs_cut"] = "true";
+    if (finished.tries > 1) env["attempt.tries"] = std::to_string(finished.tries);
   }
 
   const AttemptSetting& s_;
@@ -391,12 +407,13 @@ Result<std::string> requests_jsonl(const std::vector<const Prompt*>& prompts) {
 }
 
 Result<Attempt> run_attempt(const AttemptSetting& setting, const std::vector<size_t>& cells,
+                            const std::function<void(const std::string&)>& say,
                             const Cancel& cancel) {
   TRY_ASSIGN(const fs::path work, make_temporary(setting.layout));
   const fs::path bundle = work / "bundle";
   auto attempt = [&]() -> Result<Attempt> {
     TRY(make_folders(bundle));
-    return Runner(setting, cells, bundle).run(cancel);
+    return Runner(setting, cells, bundle).run(say, cancel);
   }();
   remove_tree(work);  // what is worth keeping has been renamed away
   return attempt;

@@ -9,6 +9,7 @@
 // run executes it again, since only a bundle that is ok as a whole serves the cache.) An engine
 // behind an adapter file has no request_end: its cells are ok only if the attempt is.
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -41,8 +42,12 @@ struct Attempt {
 };
 
 // `cells` are indices into the plan, all of one variant and repeat. An engine that fails is an
-// Attempt with that status; errors are those of this machine (no container, disk full).
+// Attempt with that status; errors are those of this machine (no container, disk full). Where the
+// container tool failed it is tried again, from an empty output folder, and `say` hears why; what
+// an engine did is never tried again. An attempt that may use a GPU waits for every other one on
+// this machine, whatever its store.
 Result<Attempt> run_attempt(const AttemptSetting& setting, const std::vector<size_t>& cells,
+                            const std::function<void(const std::string&)>& say,
                             const Cancel& cancel);
 
 // "a past bug injected on purpose": what the flags ask for, for manifest and run.

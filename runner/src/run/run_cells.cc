@@ -162,7 +162,9 @@ class Loop {
     const std::string what = title(group, cells);
     auto step = progress_.begin(what);
     progress_.event({{"event", "attempt_started"}, {"run", job_.run}, {"what", what}});
-    auto attempt = run_attempt(job_.setting, cells, cancel_);
+    auto attempt = run_attempt(
+        job_.setting, cells, [&](const std::string& line) { progress_.say(what + ": " + line); },
+        cancel_);
     const std::lock_guard lock(mutex_);
     if (!attempt) {
       if (!cancel_.requested()) TRY(keep_failed(cells, attempt.error()));

@@ -174,6 +174,23 @@ TEST_F(Experiment, ABackgroundProcessOfTheEngineDoesNotOutliveIt) {
   EXPECT_LT(std::chrono::steady_clock::now() - started, std::chrono::seconds(20));
 }
 
+// In a session and a folder of its own, deaf to TERM: no process group finds it.
+TEST_F(Experiment, ADaemonOfTheEngineDoesNotOutliveIt) {
+  const auto left = [] {
+    int count = 0;
+    for (const auto& process : fs::directory_iterator("/proc")) {
+      count += read_file(process.path() / "cmdline").value_or("") == std::string(
+                                                                         "sleep\0"
+                                                                         "654\0",
+                                                                         10);
+    }
+    return count;
+  };
+  const int before = left();
+  EXPECT_EQ(run(spec("flags: {GRETA_BEHAVE: daemon}\n")).value_or(-1), 0);
+  EXPECT_EQ(left(), before);
+}
+
 TEST_F(Experiment, GatesDecideTheExitCode) {
   EXPECT_EQ(
       run(spec("expect: [{id: g, metric: readout.gap, agg: max, le: 1}]\n", "F")).value_or(-1), 1);

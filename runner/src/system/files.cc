@@ -134,6 +134,13 @@ void remove_tree(const fs::path& path) {
   fs::remove_all(path, error);
 }
 
+Result<> empty_folder(const fs::path& folder) {
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error)) remove_tree(entry.path());
+  if (!error && fs::is_empty(folder, error)) return {};
+  return fail(Exit::infrastructure, "cannot empty " + folder.string());
+}
+
 std::string log_tail(const fs::path& file, size_t most) {
   auto text = read_file(file);
   if (!text) return {};

@@ -22,6 +22,9 @@ Result<> sync_tree(const std::filesystem::path& folder);
 // Removes what a killed process left; a missing path is fine.
 void remove_tree(const std::filesystem::path& path);
 
+// Removes what is in a folder, not the folder: it may be owned by whom a container runs as.
+Result<> empty_folder(const std::filesystem::path& folder);
+
 // At most the last `most` bytes of a log, from the start of a line.
 std::string log_tail(const std::filesystem::path& file, size_t most = 2000);
 

@@ -41,7 +41,8 @@ struct Command {
   std::function<std::optional<std::string>()> watch;
 };
 
-enum class Stop { none, timeout, cancelled, watch };
+// lost: not the program's doing; it never ran, or nobody knows how it ended.
+enum class Stop { none, timeout, cancelled, watch, lost };
 
 struct Finished {
   int exit_code = -1;  // when signal is 0
@@ -49,6 +50,7 @@ struct Finished {
   Stop stop = Stop::none;
   std::string reason;  // what the watch said
   double wall_s = 0;
+  int tries = 1;  // more than one after `lost`
   bool logs_cut = false;
   bool left_running = false;  // something that it had started, and that was killed then
   bool ok() const { return exit_code == 0 && signal == 0 && stop == Stop::none; }

@@ -7,7 +7,7 @@ trap 'exit 130' INT
 
 behaviours="well slow crash hang deaf torn fill fork outside link not_json no_effective no_end complain
  any_option any_flag any_value any_model any_request any_folder one_token own_tokens changing neighbour
- undescribed wrong_type bare_nan twice stranger lies early_end beside exit_0"
+ daemon socket swarm devour undescribed wrong_type bare_nan twice stranger lies early_end beside exit_0"
 if [ "$1" = describe ]; then
   choices=
   for name in $behaviours; do choices="$choices${choices:+, }\"$name\""; done
@@ -102,10 +102,15 @@ misbehave() {  # id, tokens
     torn) printf '{"event":"readout","request":"%s","pha' "$1" >>"$out/readout.jsonl"; kill -ABRT $$ ;;
     fill) yes '{"event":"fill","text":"0123456789012345678901234567890123456789"}' >"$out/fill.jsonl" ;;
     fork) sleep 600 & ;;
+    daemon) setsid sh -c 'cd /; trap "" TERM HUP; sleep 654 & sleep 654' >/dev/null 2>&1 & sleep 0.1 ;;
     outside) echo x >/greta-was-here || { echo "cannot write /greta-was-here" >&2; exit 5; } ;;
     beside) echo x >"$HOME/greta-was-here" ;;
     link) ln -sf /etc/passwd "$out/passwd.jsonl" ;;
     not_json) printf 'hello\n' >>"$out/readout.jsonl" ;;
+    # These go on, as an engine may that takes no for an answer.
+    socket) wget -q -O /dev/null http://127.0.0.1:9/ || true ;;
+    swarm) i=0; while [ $i -lt 60 ]; do sleep 5 & i=$((i + 1)); done ;;
+    devour) (x=$(head -c 200000000 /dev/zero | cat -v); echo ${#x}) || true; sleep 0.5 ;;
     complain) echo "greta-engine: no such weight \`blk.0\`" >&2; exit 3 ;;
     changing) extra=$$ ;;
     neighbour) extra=$((extra + 1)) ;;
