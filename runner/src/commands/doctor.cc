@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "container/executor.h"
 #include "system/context.h"
 #include "system/environment.h"
 #include "system/files.h"
@@ -95,6 +96,23 @@ Finding image_finding(const ToolState& tool, const Cancel& cancel) {
   return finding;
 }
 
+// Containers whose greta was killed; the next `greta run` with that tool removes them as well.
+void add_orphans(const ToolState& tool, std::vector<Finding>& findings, const Cancel& cancel) {
+  if (!tool.usable) return;
+  Executor executor;
+  executor.kind = tool.tool == Tool::podman ? ExecutorKind::podman : ExecutorKind::docker;
+  executor.tool = tool;
+  const auto orphans = find_orphans(executor, cancel);
+  if (orphans.empty()) return;
+  std::string ids;
+  for (const auto& id : orphans) ids += " " + id;
+  findings.push_back({.health = Health::note,
+                      .what = "left behind",
+                      .state = std::to_string(orphans.size()) + " containers of a killed greta",
+                      .fix = "`" + to_string(tool.tool) + " rm --force" + ids +
+                             "`, or the next `greta run` does it"});
+}
+
 const char* word(Health health) {
   switch (health) {
     case Health::good:
@@ -120,6 +138,7 @@ void run_doctor(Context& context) {
       break;
     }
   }
+  for (const ToolState* tool : {&podman, &docker}) add_orphans(*tool, findings, cancel);
   findings.push_back(git_finding(cancel));
   findings.push_back(disk_finding(context.find_store()));
   findings.push_back(memory_finding(machine));

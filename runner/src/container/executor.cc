@@ -112,7 +112,9 @@ ContainerSpec container_of(const Executor& executor, const Job& job) {
   spec.rootless = executor.tool.rootless;
   spec.image = executor.image;
   spec.name = job_name(job);
-  spec.labels = {{"greta.owner", this_owner()}, {"greta.store", executor.label}};
+  spec.labels = {{"greta.owner", this_owner()},
+                 {"greta.machine", this_machine()},
+                 {"greta.store", executor.label}};
   if (!executor.run.empty()) spec.labels["greta.run"] = executor.run;
   spec.uid = user.uid;
   spec.gid = user.gid;
@@ -287,20 +289,29 @@ Result<Finished> run_job(const Executor& executor, const Job& job, const Cancel&
   }
 }
 
-int remove_orphans(const Executor& executor, const Cancel& cancel) {
-  if (!executor.isolated()) return 0;
+std::vector<std::string> find_orphans(const Executor& executor, const Cancel& cancel) {
+  std::vector<std::string> orphans;
+  if (!executor.isolated()) return orphans;
+  const bool podman = executor.kind == ExecutorKind::podman;
   const auto listed = output_of(
       {to_string(executor.kind), "ps", "--all", "--filter", "label=greta.owner", "--format",
-       executor.kind == ExecutorKind::podman
-           ? "{{.ID}} {{index .Labels \"greta.owner\"}} {{index .Labels \"greta.store\"}}"
-           : "{{.ID}} {{.Label \"greta.owner\"}} {{.Label \"greta.store\"}}"},
+       podman ? "{{.ID}} {{index .Labels \"greta.owner\"}} {{index .Labels \"greta.machine\"}}"
+              : "{{.ID}} {{.Label \"greta.owner\"}} {{.Label \"greta.machine\"}}"},
       cancel, 30);
-  if (!listed) return 0;
-  int removed = 0;
+  if (!listed) return orphans;
   std::istringstream lines(*listed);
-  for (std::string id, owner, store; lines >> id >> owner >> store;) {
-    const bool ours = store == executor.label || store == kProbeLabel;
-    if (!ours || owner_is_alive(owner)) continue;
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    std::string id, owner, machine;
+    words >> id >> owner >> machine;
+    if (owner_is_gone(owner, machine)) orphans.push_back(id);
+  }
+  return orphans;
+}
+
+int remove_orphans(const Executor& executor, const Cancel& cancel) {
+  int removed = 0;
+  for (const auto& id : find_orphans(executor, cancel)) {
     removed += output_of(remove_argv(executor.tool.tool, id), cancel, 60).has_value();
   }
   return removed;

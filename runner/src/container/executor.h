@@ -66,7 +66,9 @@ std::string place(const Executor& executor, const std::filesystem::path& host,
 // (infrastructure): the program cannot be executed there.
 Result<Finished> run_job(const Executor& executor, const Job& job, const Cancel& cancel);
 
-// Removes containers of this store whose greta is gone. Returns how many.
+// Ids of the containers, of any store, whose greta is certainly gone.
+std::vector<std::string> find_orphans(const Executor& executor, const Cancel& cancel);
+// Removes them. Returns how many.
 int remove_orphans(const Executor& executor, const Cancel& cancel);
 
 }  // namespace greta::runner

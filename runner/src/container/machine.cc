@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
@@ -133,6 +134,8 @@ Machine inspect_machine(const fs::path& root) {
   machine.nvidia_driver = first_line(root / "sys/module/nvidia/version");
   machine.gpu_facts = gpu_facts(root);
   find_cdi(root, machine);
+  const bool has_lock_folder = access((root / "run/lock").c_str(), W_OK) == 0;
+  machine.device_lock = root / (has_lock_folder ? "run/lock" : "tmp") / "greta-gpu.lock";
   return machine;
 }
 
@@ -163,6 +166,13 @@ Result<Devices> devices_for(const std::string& backend, const Machine& machine) 
     }
   }
   return Devices{};
+}
+
+bool may_use_gpu(const std::string& backend, const Machine& machine, bool in_container) {
+  const auto devices = devices_for(backend, machine);
+  if (devices && devices->route != DeviceRoute::none) return true;
+  const bool asks = backend == "auto" || backend == "hip" || backend == "cuda";
+  return !in_container && asks && (machine.amd_kfd || machine.nvidia);
 }
 
 int64_t free_bytes(const fs::path& folder) {

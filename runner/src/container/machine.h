@@ -29,6 +29,7 @@ struct Machine {
   std::map<std::string, std::string> gpu_facts;  // firmware, clocks, partitions: see gpu.h
   std::vector<std::string> cdi_files;
   bool amd_cdi = false, nvidia_cdi = false;
+  std::filesystem::path device_lock;  // held by whoever uses the GPUs here, any user and store
 };
 
 Machine inspect_machine(const std::filesystem::path& root = "/");
@@ -36,6 +37,10 @@ Machine inspect_machine(const std::filesystem::path& root = "/");
 // How the backend's device enters a container. `auto` takes one when it is there; `hip` or `cuda`
 // without the device is an error (infrastructure) that names what is missing.
 Result<Devices> devices_for(const std::string& backend, const Machine& machine);
+
+// Whether a program asked for this backend may use a GPU: one that enters its container, or, on the
+// host, any that is there.
+bool may_use_gpu(const std::string& backend, const Machine& machine, bool in_container);
 
 // Bytes that a user may still write below a folder.
 int64_t free_bytes(const std::filesystem::path& folder);

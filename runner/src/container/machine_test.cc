@@ -74,6 +74,40 @@ TEST(Machine, AMissingDeviceIsAnErrorOnlyWhereItWasAskedFor) {
   EXPECT_NE(half.error().message.find("renderD"), std::string::npos);
 }
 
+TEST(Machine, WhoMayUseAGpuIsKnownBeforeItRuns) {
+  const TestFolder root;
+  make_mi300x(root);
+  Machine card = inspect_machine(root.path()), none, driver_only;
+  driver_only.nvidia = true;
+  struct Case {
+    const char* backend;
+    const Machine& machine;
+    bool in_container, may;
+  };
+  for (const auto& test :
+       {Case{"auto", card, true, true}, Case{"hip", card, true, true},
+        Case{"cpu", card, true, false}, Case{"cpu", card, false, false},
+        Case{"ref", card, true, false}, Case{"auto", none, false, false},
+        Case{"auto", driver_only, true, false}, Case{"auto", driver_only, false, true}}) {
+    EXPECT_EQ(may_use_gpu(test.backend, test.machine, test.in_container), test.may)
+        << test.backend << test.in_container;
+  }
+}
+
+TEST(Files, AnOwnerIsGoneOnlyWhereThatIsCertain) {
+  const std::string here = this_machine(), host = here.substr(0, here.find('/'));
+  struct Case {
+    std::string owner, machine;
+    bool gone;
+  };
+  for (const auto& test : {Case{this_owner(), here, false}, Case{"999999999:5", here, true},
+                           Case{"999999999:5", "", false}, Case{"1:2", host + "x/b/p", false},
+                           Case{this_owner(), host + "/earlier-boot/p", true},
+                           Case{"999999999:5", here + "x", false}}) {
+    EXPECT_EQ(owner_is_gone(test.owner, test.machine), test.gone) << test.owner << test.machine;
+  }
+}
+
 TEST(Files, AnOwnerIsAliveOnlyWithItsStartTime) {
   const std::string me = this_owner();
   EXPECT_TRUE(owner_is_alive(me));

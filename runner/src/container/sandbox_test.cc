@@ -282,30 +282,42 @@ TEST_P(Sandbox, ARuntimeThatFailsOnceIsTriedAgainAndOneThatAlwaysDoesIsNamed) {
   EXPECT_EQ(containers(), "");
 }
 
-TEST_P(Sandbox, ContainersOfADeadGretaAreRemoved) {
-  Executor executor = executor_;
-  executor.label = "greta-test-" + std::to_string(getpid());
+TEST_P(Sandbox, ContainersOfADeadGretaAreRemovedWhateverItsStore) {
   ContainerSpec spec;
-  spec.tool = executor.tool.tool;
-  spec.quirks = executor.tool.quirks;
-  spec.rootless = executor.tool.rootless;
+  spec.tool = executor_.tool.tool;
+  spec.quirks = executor_.tool.quirks;
+  spec.rootless = executor_.tool.rootless;
   spec.image = image_;
   spec.argv = {"/bin/sleep", "600"};
-  std::vector<std::string> names;
-  for (const char* owner : {"999999999:5", "alive"}) {
-    spec.name = "greta-test-" + std::to_string(getpid()) + "-" + std::to_string(names.size());
-    spec.labels = {{"greta.owner", std::string(owner) == "alive" ? this_owner() : owner},
-                   {"greta.store", executor.label}};
+  const std::string here = this_machine();
+  std::vector<std::string> orphans, others;
+  for (const auto& [owner, machine, orphan] :
+       {std::tuple{std::string("999999999:5"), here, true}, std::tuple{this_owner(), here, false},
+        std::tuple{std::string("999999999:5"), std::string("elsewhere/b/pid:[1]"), false},
+        std::tuple{this_owner(), here.substr(0, here.find('/')) + "/an-earlier-boot/pid:[1]",
+                   true}}) {
+    spec.name = "greta-test-" + std::to_string(getpid()) + "-" +
+                std::to_string(orphans.size() + others.size());
+    spec.labels = {
+        {"greta.owner", owner}, {"greta.machine", machine}, {"greta.store", "some other store"}};
     auto argv = run_argv(spec);
     argv.insert(argv.begin() + 2, "--detach");
     const auto started = output_of(argv, kNever);
     ASSERT_TRUE(started) << started.error().str();
-    names.push_back(spec.name);
+    (orphan ? orphans : others).push_back(started->substr(0, 12));
   }
-  EXPECT_EQ(remove_orphans(executor, kNever), 1);
-  EXPECT_EQ(remove_orphans(executor, kNever), 0) << "the container of a living greta was removed";
-  for (const auto& name : names) {
-    static_cast<void>(output_of(remove_argv(executor.tool.tool, name), kNever));
+  auto found = find_orphans(executor_, kNever);
+  for (auto& id : found) id.resize(12);
+  std::sort(found.begin(), found.end());
+  std::sort(orphans.begin(), orphans.end());
+  EXPECT_TRUE(std::includes(found.begin(), found.end(), orphans.begin(), orphans.end()));
+  EXPECT_GE(remove_orphans(executor_, kNever), 2);
+  const std::string left =
+      output_of({GetParam(), "ps", "-aq", "--filter", "label=greta.owner"}, kNever).value_or("");
+  for (const auto& id : orphans) EXPECT_EQ(left.find(id), std::string::npos);
+  for (const auto& id : others) {
+    EXPECT_NE(left.find(id), std::string::npos) << "the container of a living greta was removed";
+    static_cast<void>(output_of(remove_argv(executor_.tool.tool, id), kNever));
   }
 }
 

@@ -94,7 +94,9 @@ ContainerSpec probe_spec(const Quirks& quirks, bool rootless, const fs::path& ro
   if (rootless) spec.uid = getuid(), spec.gid = getgid();
   spec.rootfs = root;
   spec.name = "greta-probe-" + std::to_string(getpid());
-  spec.labels = {{"greta.owner", this_owner()}, {"greta.store", kProbeLabel}};
+  spec.labels = {{"greta.owner", this_owner()},
+                 {"greta.machine", this_machine()},
+                 {"greta.store", kProbeLabel}};
   spec.mounts = {{"/usr", "/usr", false}};
   spec.argv = {"/usr/bin/true"};
   spec.memory_bytes = int64_t{256} << 20;

@@ -9,6 +9,7 @@
 #include "run/redact.h"
 #include "spec/adapter.h"
 #include "system/files.h"
+#include "system/lock.h"
 
 namespace greta::runner {
 namespace fs = std::filesystem;
@@ -409,6 +410,13 @@ Result<std::string> requests_jsonl(const std::vector<const Prompt*>& prompts) {
 Result<Attempt> run_attempt(const AttemptSetting& setting, const std::vector<size_t>& cells,
                             const std::function<void(const std::string&)>& say,
                             const Cancel& cancel) {
+  const Variant& variant = setting.plan.variants[setting.plan.cells[cells.at(0)].variant];
+  std::optional<FileLock> gpu;
+  if (may_use_gpu(variant.decode.backend, setting.machine, setting.executor.isolated())) {
+    TRY_ASSIGN(gpu, FileLock::acquire_shared(setting.machine.device_lock, cancel, [&] {
+                 say("waiting for another greta that uses the GPU");
+               }));
+  }
   TRY_ASSIGN(const fs::path work, make_temporary(setting.layout));
   const fs::path bundle = work / "bundle";
   auto attempt = [&]() -> Result<Attempt> {

@@ -5,9 +5,11 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <atomic>
 #include <thread>
 
 #include "run/run_fixture.h"
+#include "system/lock.h"
 
 namespace greta::runner {
 namespace {
@@ -310,6 +312,45 @@ TEST_F(Experiment, ADamagedBundleStopsNobody) {
   folder_.write(".greta/bundles/ee/" + hash + "/manifest.json", "{\"manifest\": 1");
   EXPECT_EQ(run(file).value_or(-1), 0);
   EXPECT_TRUE(fs::exists(folder_ / (".greta/bundles/ee/" + hash))) << "evidence was thrown away";
+}
+
+TEST_F(Experiment, AttemptsOfAnyStoreWaitForTheGpu) {
+  const auto spec_of_gpu = load_spec(spec("decode: {backend: cuda}\n"));
+  ASSERT_TRUE(spec_of_gpu) << spec_of_gpu.error().str();
+  Machine machine;
+  machine.nvidia_cdi = true;
+  machine.device_lock = folder_ / "gpu.lock";
+  const auto layout = make_layout(folder_ / "other/.greta/store.sqlite");
+  ASSERT_TRUE(layout);
+  const auto plan = make_plan(*spec_of_gpu, {});
+  ASSERT_TRUE(plan);
+  Engine engine;
+  engine.binary = engines() + "contract.sh";
+  const Executor host;
+  const AttemptSetting setting{.spec = *spec_of_gpu,
+                               .plan = *plan,
+                               .engine = engine,
+                               .executor = host,
+                               .machine = machine,
+                               .layout = *layout,
+                               .inputs = {}};
+  const Cancel never;
+  auto held = FileLock::acquire_shared(machine.device_lock, never);
+  ASSERT_TRUE(held);
+  std::atomic<bool> waits = false, ended = false;
+  std::thread other([&] {
+    const auto attempt = run_attempt(
+        setting, plan->attempts[0], [&](const std::string&) { waits = true; }, never);
+    EXPECT_TRUE(attempt && attempt->manifest.status == "ok");
+    ended = true;
+  });
+  for (int i = 0; i < 400 && !waits && !ended; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  EXPECT_TRUE(waits);
+  EXPECT_FALSE(ended) << "two at once on one GPU";
+  held->release();
+  other.join();
 }
 
 TEST_F(Experiment, WhatADeadGretaLeftIsRemoved) {

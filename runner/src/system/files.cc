@@ -164,6 +164,28 @@ bool owner_is_alive(std::string_view owner) {
   return start_time(pid) == owner.substr(colon + 1);
 }
 
+std::string this_machine() {
+  char name[256] = {};
+  gethostname(name, sizeof name - 1);
+  std::ifstream in("/proc/sys/kernel/random/boot_id");
+  std::string boot;
+  std::getline(in, boot);
+  std::error_code ignored;
+  return std::string(name) + "/" + boot + "/" +
+         fs::read_symlink("/proc/self/ns/pid", ignored).string();
+}
+
+bool owner_is_gone(std::string_view owner, std::string_view machine) {
+  const std::string here = this_machine();
+  if (machine == here) return !owner_is_alive(owner);
+  const auto host_of = [](std::string_view of) { return of.substr(0, of.find('/')); };
+  const auto boot_of = [&](std::string_view of) {
+    const size_t host = host_of(of).size();
+    return of.substr(0, of.find('/', host + 1));
+  };
+  return !machine.empty() && host_of(machine) == host_of(here) && boot_of(machine) != boot_of(here);
+}
+
 std::string utc_time(std::chrono::system_clock::time_point when) {
   using namespace std::chrono;
   const auto ms = duration_cast<milliseconds>(when.time_since_epoch()).count();

@@ -32,6 +32,11 @@ std::string log_tail(const std::filesystem::path& file, size_t most = 2000);
 // same number.
 std::string this_owner();
 bool owner_is_alive(std::string_view owner);
+// "HOST/BOOT/PID NAMESPACE": where the number of an owner means something.
+std::string this_machine();
+// Whether it is certain that an owner on that machine has ended: here, and no such process; or
+// here, before the last boot. What cannot be known is taken as alive.
+bool owner_is_gone(std::string_view owner, std::string_view machine);
 
 // "2026-02-03T10:00:00.000Z".
 std::string utc_time(std::chrono::system_clock::time_point when);

@@ -17,6 +17,9 @@ class FileLock {
   // on release. Errors: interrupted, no permission.
   static Result<FileLock> acquire(const std::filesystem::path& file, const Cancel& cancel,
                                   const std::function<void()>& on_wait = {});
+  // The same for a lock that several users share: the file is everybody's, and stays.
+  static Result<FileLock> acquire_shared(const std::filesystem::path& file, const Cancel& cancel,
+                                         const std::function<void()>& on_wait = {});
   FileLock(FileLock&& other) noexcept;
   FileLock& operator=(FileLock&& other) noexcept;
   ~FileLock() { release(); }
@@ -25,7 +28,7 @@ class FileLock {
  private:
   FileLock(int fd, std::filesystem::path file) : fd_(fd), file_(std::move(file)) {}
   int fd_ = -1;
-  std::filesystem::path file_;
+  std::filesystem::path file_;  // to be removed; "" stays
 };
 
 }  // namespace greta::runner

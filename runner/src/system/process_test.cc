@@ -175,5 +175,20 @@ TEST(Lock, OnlyOneHolderAndTheWaiterGoesOn) {
   EXPECT_EQ(refused.error().exit_code, 130);
 }
 
+TEST(Lock, ASharedOneStaysForTheNextUser) {
+  const TestFolder folder;
+  auto held = FileLock::acquire_shared(folder / "lock", kNever);
+  ASSERT_TRUE(held);
+  Cancel cancel;
+  cancel.request();
+  EXPECT_FALSE(FileLock::acquire_shared(folder / "lock", cancel)) << "two holders";
+  { const auto gone = std::move(*held); }
+  EXPECT_TRUE(std::filesystem::exists(folder / "lock"));
+  EXPECT_TRUE(FileLock::acquire_shared(folder / "lock", cancel));
+  std::filesystem::create_symlink(folder / "lock", folder / "link");
+  EXPECT_FALSE(FileLock::acquire_shared(folder / "link", kNever))
+      << "anybody may have put it there";
+}
+
 }  // namespace
 }  // namespace greta::runner
