@@ -195,7 +195,8 @@ TEST_F(SpecTest, AnAxisOfEnginesTakesThemInItsOrder) {
 // What a run keeps of its spec must be the same experiment without the files around it.
 TEST_F(SpecTest, TheFlatFormPlansTheSameCells) {
   auto files = specs("good");
-  for (const char* name : {"experiments/B3.21.yaml", "experiments/smoke.yaml"}) {
+  for (const char* name :
+       {"experiments/B3.21.yaml", "experiments/smoke.yaml", "experiments/llama_cpp.yaml"}) {
     files.emplace_back(name);
   }
   for (const fs::path& file : files) {

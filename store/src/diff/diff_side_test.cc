@@ -113,8 +113,18 @@ TEST_F(DiffArms, WhatDiffersIsOfTheChosenArmsAlone) {
   EXPECT_EQ(tally("entropy")["diverged"], 4);
   EXPECT_EQ(tally("top1_id")["identical"], 4);
   const std::string text = to_markdown(found, 20);
+  EXPECT_NE(text.find("top1_id) is the same in all 4 records"), std::string::npos) << text;
   EXPECT_NE(text.find("Identical in every record"), std::string::npos) << text;
   EXPECT_NE(text.find("top1_id (4)"), std::string::npos) << text;
+}
+
+TEST_F(DiffArms, AnswersThatChangedAreSaidFirst) {
+  const int64_t run =
+      add(two_engines([](TestAttempt& attempt) { attempt.records["readout"][3]["top1_id"] = 99; }));
+  const Diff found = compare({run, {{"engine", "ours"}, {"threads", "1"}}},
+                             {run, {{"engine", "theirs"}, {"threads", "1"}}});
+  const std::string text = to_markdown(found, 20);
+  EXPECT_NE(text.find("top1_id) differs in 1 of 4 records"), std::string::npos) << text;
 }
 
 TEST_F(DiffArms, AnAxisOfOneSideChoosesAmongTheOthersArms) {

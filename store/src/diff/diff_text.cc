@@ -113,6 +113,19 @@ std::string figures_text(const std::vector<FigureTally>& figures, size_t most_ro
          more(rows, most_rows) + "\nRecord by record, the worst first:\n";
 }
 
+// The first question after another verdict than identical: did the answers change?
+std::string answers_text(const std::vector<FigureTally>& figures) {
+  for (const FigureTally& tally : figures) {
+    if (tally.kind != "readout" || tally.metric != "top1_id") continue;
+    const int64_t apart = tally.within_floor + tally.diverged, all = tally.identical + apart;
+    const std::string of = std::to_string(all) + " records";
+    if (apart == 0) return "  \nThe answer (readout.top1_id) is the same in all " + of + ".";
+    return "  \nThe answer (readout.top1_id) differs in " + std::to_string(apart) + " of " + of +
+           ".";
+  }
+  return "";
+}
+
 nlohmann::ordered_json to_json(double value) {
   if (std::isfinite(value)) return value;
   if (std::isnan(value)) return nullptr;
@@ -141,6 +154,7 @@ std::string to_markdown(const Diff& diff, size_t most_rows) {
       side_line("A", diff.a, diff.arms_a) + "  \n" + side_line("B", diff.b, diff.arms_b) + "\n\n";
   out += "**" + words(diff.verdict) + "**";
   if (!diff.reason.empty()) out += ": " + escape_markdown(diff.reason);
+  if (diff.verdict != Verdict::identical) out += answers_text(diff.figures);
   out += "\n\n## What differs besides the figures\n\n";
   if (diff.confounders.empty()) out += "nothing that was recorded\n";
   if (!diff.confounders.empty()) {
