@@ -1,5 +1,6 @@
 #pragma once
-// A backend runs the forward pass of one sequence. `cpu` is the fast one, `ref` is fp64 and slow.
+// A backend runs the forward pass of one sequence: `cpu` (SIMD), `cuda` and `hip` (a GPU), `emu`
+// (the same kernels, emulated; `cpu+emu` only in decode attention), `ref` (fp64, slow).
 
 #include <algorithm>
 #include <array>

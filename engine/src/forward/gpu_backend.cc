@@ -259,7 +259,6 @@ class GpuBackend final : public Backend {
     return attention_.set_position(pos0);
   }
 
-  Result<> run(const gpu::MatmulOp& op) { return ran(device_->run(op)); }
   Result<> product(const gpu::Matrix& weight, gpu::Span<const float> x, gpu::Span<float> out) {
     const bool tiles = fast_ && x.size / weight.columns >= kTileTokens;
     return ran(device_->run(gpu::MatmulOp{.weight = weight,

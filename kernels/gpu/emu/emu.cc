@@ -107,28 +107,33 @@ SharedArray* shared_array(Site declared, size_t bytes) {
 
 void* memory(SharedArray* array) { return array->data; }
 
-void check_shared_read(SharedArray* array, int64_t size, int64_t first, int64_t count,
-                       int64_t element_bytes, Site site) {
+namespace {
+
+// One access to shared memory: `use` notes it, `explain` says what was wrong with it.
+template <class Use, class Explain>
+void check_shared(SharedArray* array, int64_t size, int64_t first, int64_t count,
+                  int64_t element_bytes, Site site, const Use& use, const Explain& explain) {
   check_global(array->data, size, first, count, element_bytes, site);
   const Lane& lane = this_lane();
-  Scheduler& scheduler = *lane.scheduler;
-  const Since since = scheduler.since(lane);
+  const Since since = lane.scheduler->since(lane);
   const int64_t bad =
-      scheduler.shared().read(*array, first, count, element_bytes, lane.thread, since);
+      (lane.scheduler->shared().*use)(*array, first, count, element_bytes, lane.thread, since);
   if (bad == SharedMemory::kFine) return;
-  fail(site, SharedMemory::bad_read(*array, bad, element_bytes, lane.thread, since));
+  fail(site, explain(*array, bad, element_bytes, lane.thread, since));
+}
+
+}  // namespace
+
+void check_shared_read(SharedArray* array, int64_t size, int64_t first, int64_t count,
+                       int64_t element_bytes, Site site) {
+  check_shared(array, size, first, count, element_bytes, site, &SharedMemory::read,
+               &SharedMemory::bad_read);
 }
 
 void check_shared_write(SharedArray* array, int64_t size, int64_t first, int64_t count,
                         int64_t element_bytes, Site site) {
-  check_global(array->data, size, first, count, element_bytes, site);
-  const Lane& lane = this_lane();
-  Scheduler& scheduler = *lane.scheduler;
-  const Since since = scheduler.since(lane);
-  const int64_t bad =
-      scheduler.shared().write(*array, first, count, element_bytes, lane.thread, since);
-  if (bad == SharedMemory::kFine) return;
-  fail(site, SharedMemory::bad_write(*array, bad, element_bytes, lane.thread, since));
+  check_shared(array, size, first, count, element_bytes, site, &SharedMemory::write,
+               &SharedMemory::bad_write);
 }
 
 float f16_to_float(uint16_t bits) { return f16_to_f32(bits); }
