@@ -322,18 +322,21 @@ TEST_F(Experiment, AttemptsOfAnyStoreWaitForTheGpu) {
   machine.device_lock = folder_ / "gpu.lock";
   const auto layout = make_layout(folder_ / "other/.greta/store.sqlite");
   ASSERT_TRUE(layout);
-  const auto plan = make_plan(*spec_of_gpu, {});
+  ResolvedInputs inputs;
+  inputs.engines.resize(1);
+  const auto plan = make_plan(*spec_of_gpu, inputs);
   ASSERT_TRUE(plan);
-  Engine engine;
-  engine.binary = engines() + "contract.sh";
+  std::vector<Engine> ready(1);
+  ready[0].binary = engines() + "contract.sh";
   const Executor host;
   const AttemptSetting setting{.spec = *spec_of_gpu,
                                .plan = *plan,
-                               .engine = engine,
+                               .engines = ready,
                                .executor = host,
                                .machine = machine,
                                .layout = *layout,
-                               .inputs = {}};
+                               .inputs = inputs,
+                               .lock_json = "{}"};
   const Cancel never;
   auto held = FileLock::acquire_shared(machine.device_lock, never);
   ASSERT_TRUE(held);
