@@ -1,6 +1,7 @@
 #include "run/run_cells.h"
 
 #include <algorithm>
+#include <iterator>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -45,44 +46,65 @@ class Loop {
     return row;
   }
 
-  Result<> keep(size_t index, const store::CellRow& row) {
-    TRY(store_.add_cell(job_.run, row));
-    rows_.emplace_back(index, row);
-    progress_.event({{"event", "cell"},
-                     {"run", job_.run},
-                     {"variant", row.variant},
-                     {"prompt", row.prompt},
-                     {"repeat", row.repeat},
-                     {"status", row.status},
-                     {"reason", row.reason},
-                     {"cached", row.cached},
-                     {"bundle", row.bundle}});
+  using Row = std::pair<size_t, store::CellRow>;  // with its cell's index in the plan
+
+  // All in one transaction: half an attempt in the store would run the other half again.
+  Result<> keep(std::vector<Row> rows) {
+    if (rows.empty()) return {};
+    std::vector<store::CellRow> cells;
+    for (const auto& [index, row] : rows) cells.push_back(row);
+    TRY(store_.add_cells(job_.run, cells));
+    for (const auto& row : cells) {
+      progress_.event({{"event", "cell"},
+                       {"run", job_.run},
+                       {"variant", row.variant},
+                       {"prompt", row.prompt},
+                       {"repeat", row.repeat},
+                       {"status", row.status},
+                       {"reason", row.reason},
+                       {"cached", row.cached},
+                       {"bundle", row.bundle}});
+    }
+    std::move(rows.begin(), rows.end(), std::back_inserter(rows_));
     return {};
   }
 
-  // True when the cell needs no execution: it is in the store with the run now.
-  Result<bool> take_known(size_t index) {
-    if (job_.force) return false;
+  // The row of a cell that needs no execution.
+  Result<std::optional<store::CellRow>> known_row(size_t index) {
+    if (job_.force) return std::nullopt;
     store::CellRow row = row_of(index);
     TRY_ASSIGN(auto known, store_.find_cell(row.identity));
     if (!known) {
       const auto recovered = job_.recovered.find(row.identity);
-      if (recovered == job_.recovered.end()) return false;
+      if (recovered == job_.recovered.end()) return std::nullopt;
       known = recovered->second;
     }
     row.status = "ok";
     row.bundle = known->bundle;
     row.request = known->request;
     row.cached = true;
-    TRY(keep(index, row));
-    return true;
+    return row;
+  }
+
+  // Puts the cells that are known into the store with the run; answers the others.
+  Result<std::vector<size_t>> take_known(const std::vector<size_t>& cells) {
+    std::vector<Row> rows;
+    std::vector<size_t> missing;
+    for (const size_t index : cells) {
+      TRY_ASSIGN(auto row, known_row(index));
+      if (row) {
+        rows.emplace_back(index, std::move(*row));
+      } else {
+        missing.push_back(index);
+      }
+    }
+    TRY(keep(std::move(rows)));
+    return missing;
   }
 
   Result<> take_all_known() {
-    for (const size_t index : job_.wanted) {
-      TRY_ASSIGN(const bool known, take_known(index));
-      if (!known) missing_.insert(index);
-    }
+    TRY_ASSIGN(const auto missing, take_known(job_.wanted));
+    missing_.insert(missing.begin(), missing.end());
     return {};
   }
 
@@ -151,12 +173,7 @@ class Loop {
     {
       // Another greta may have run them while we waited for the locks.
       const std::lock_guard lock(mutex_);
-      std::vector<size_t> left;
-      for (const size_t index : cells) {
-        TRY_ASSIGN(const bool known, take_known(index));
-        if (!known) left.push_back(index);
-      }
-      cells = std::move(left);
+      TRY_ASSIGN(cells, take_known(cells));
     }
     if (cells.empty()) return {};
     const std::string what = title(group, cells);
@@ -172,13 +189,15 @@ class Loop {
     }
     const Manifest& manifest = attempt->manifest;
     TRY_ASSIGN(const std::string hash, store_.ingest_bundle(attempt->bundle));
+    std::vector<Row> rows;
     for (size_t i = 0; i < cells.size(); ++i) {
       store::CellRow row = row_of(cells[i]);
       row.status = manifest.cells[i].status;
       row.reason = manifest.cells[i].reason;
       row.bundle = hash;
-      TRY(keep(cells[i], row));
+      rows.emplace_back(cells[i], std::move(row));
     }
+    TRY(keep(std::move(rows)));
     const bool ok = manifest.status == "ok";
     if (!ok && job_.fail_fast) stop_ = true;
     step.done(what + ": " + (ok ? "ok" : manifest.status + ": " + manifest.reason));
@@ -195,13 +214,14 @@ class Loop {
 
   // An attempt that could not even be made has no bundle; the cells say why all the same.
   Result<> keep_failed(const std::vector<size_t>& cells, const Error& error) {
+    std::vector<Row> rows;
     for (const size_t index : cells) {
       store::CellRow row = row_of(index);
       row.status = "failed";
       row.reason = error.message.substr(0, error.message.find('\n'));
-      TRY(keep(index, row));
+      rows.emplace_back(index, std::move(row));
     }
-    return {};
+    return keep(std::move(rows));
   }
 
   const CellsJob& job_;
@@ -212,7 +232,7 @@ class Loop {
   std::mutex mutex_;  // the store, and everything below
   std::set<size_t> missing_;
   std::vector<std::vector<size_t>> groups_;
-  std::vector<std::pair<size_t, store::CellRow>> rows_;
+  std::vector<Row> rows_;
   size_t next_ = 0;
   bool stop_ = false;
   CellsDone done_;

@@ -124,6 +124,8 @@ class Store {
   // Returns the run's name: "<milestone>-<UTC time>-<4 hex>", unique in the store.
   Result<std::string> begin_run(const RunStart& start);
   Result<> add_cell(std::string_view run, const CellRow& cell);
+  // The cells of one attempt: all of them are there, or none.
+  Result<> add_cells(std::string_view run, const std::vector<CellRow>& cells);
   Result<> finish_run(std::string_view run, RunStatus status, std::string_view note);
   // Runs marked `running` whose process is gone become `interrupted`. Returns how many.
   Result<int> close_dead_runs();

@@ -59,6 +59,15 @@ bool is_older_store(const std::filesystem::path& file) {
   return db->integer("PRAGMA user_version").value_or(newest_version()) < newest_version();
 }
 
+// A writer died in a transaction before the store was in WAL mode: only one that may write can undo
+// it, and until then the file must not be read.
+bool has_hot_journal(const std::filesystem::path& file) {
+  std::error_code ignored;
+  const std::filesystem::path journal = file.string() + "-journal";
+  return std::filesystem::exists(journal, ignored) &&
+         std::filesystem::file_size(journal, ignored) > 0;
+}
+
 Result<> must_be_no_folder(const std::filesystem::path& file) {
   std::error_code ignored;
   if (!std::filesystem::is_directory(file, ignored)) return {};
@@ -71,8 +80,8 @@ Result<Database> open_database(const std::filesystem::path& file, Access access)
   if (access == Access::read_only) {
     auto reading = open_reading(file);
     // An older store is brought up where it can be written, whoever asks first.
-    if (reading || !is_older_store(file) || !open_database(file, Access::read_write))
-      return reading;
+    const bool wants_writer = !reading && (has_hot_journal(file) || is_older_store(file));
+    if (!wants_writer || !open_database(file, Access::read_write)) return reading;
     return open_reading(file);
   }
   if (file.has_parent_path()) {
@@ -109,7 +118,8 @@ Result<Database> open_reading(const std::filesystem::path& file) {
   const auto first = db.integer("SELECT count(*) FROM sqlite_master");
   const int code = sqlite3_errcode(db.handle()) & 0xff;
   const bool cannot_share = code == SQLITE_CANTOPEN || code == SQLITE_READONLY;
-  if (!first && cannot_share && (!fs::exists(log, ignored) || fs::file_size(log, ignored) == 0)) {
+  if (!first && cannot_share && !has_hot_journal(file) &&
+      (!fs::exists(log, ignored) || fs::file_size(log, ignored) == 0)) {
     TRY_ASSIGN(db, Database::open(file, Database::Mode::immutable));
   }
   TRY(check_version(db));

@@ -184,10 +184,14 @@ Result<std::string> Store::begin_run(const RunStart& start) {
 }
 
 Result<> Store::add_cell(std::string_view run, const CellRow& cell) {
+  return add_cells(run, {cell});
+}
+
+Result<> Store::add_cells(std::string_view run, const std::vector<CellRow>& cells) {
   TRY(impl_->must_write());
   TRY_ASSIGN(Transaction transaction, Transaction::begin(impl_->db));
   TRY_ASSIGN(const int64_t id, run_id(impl_->db, run));
-  TRY(store::add_cell(impl_->db, id, cell));
+  for (const CellRow& cell : cells) TRY(store::add_cell(impl_->db, id, cell));
   return transaction.commit();
 }
 
