@@ -318,7 +318,7 @@ Result<fs::path> seal(const fs::path& bundle, const Manifest& manifest, const La
   TRY(write_file(bundle / "manifest.json", text));
   TRY(sync_tree(bundle));
   const fs::path shelf = layout.bundles() / hash.substr(0, 2);
-  TRY(make_folders(shelf));
+  TRY(make_durable_folders(shelf));
   const fs::path target = shelf / hash;
   std::error_code error;
   fs::rename(bundle, target, error);

@@ -95,6 +95,17 @@ Result<> make_folders(const fs::path& folder) {
   return {};
 }
 
+Result<> make_durable_folders(const fs::path& folder) {
+  std::error_code error;
+  std::vector<fs::path> parents;
+  for (fs::path at = folder; !at.empty() && !fs::exists(at, error); at = at.parent_path()) {
+    parents.push_back(at.has_parent_path() ? at.parent_path() : fs::path("."));
+  }
+  TRY(make_folders(folder));
+  for (const auto& parent : parents) TRY(sync_path(parent));
+  return {};
+}
+
 Result<> sync_path(const fs::path& path) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0) return io_error("open", path);

@@ -15,6 +15,8 @@ Result<std::string> read_file(const std::filesystem::path& file);
 // Writes beside the target and renames, so that a reader sees the old file or the new one.
 Result<> write_file(const std::filesystem::path& file, std::string_view bytes);
 Result<> make_folders(const std::filesystem::path& folder);
+// The same, and those that were not there survive a power cut: their entries are flushed.
+Result<> make_durable_folders(const std::filesystem::path& folder);
 // Flushes a file's or a folder's entry to the disk.
 Result<> sync_path(const std::filesystem::path& path);
 // Flushes every file and folder below, deepest first.

@@ -23,7 +23,7 @@ Result<Layout> make_layout(const fs::path& store_file) {
   for (const auto& path :
        {layout.bundles(), layout.engines(), layout.images(), layout.packages(), layout.temporary(),
         layout.mirrors(), layout.logs(), layout.reports(), layout.locks()}) {
-    TRY(make_folders(path));
+    TRY(make_durable_folders(path));
   }
   return layout;
 }
