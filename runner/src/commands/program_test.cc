@@ -6,7 +6,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <random>
 #include <thread>
 
 #include "run/run_fixture.h"
@@ -24,7 +23,7 @@ class Program : public Experiment {
   pid_t start(const fs::path& file, const fs::path& store) const {
     const pid_t pid = fork();
     if (pid == 0) {
-      const int log = open((store.string() + ".log").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+      const int log = open((folder_ / "log").c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
       dup2(log, 1);
       dup2(log, 2);
       execl(GRETA_BINARY, GRETA_BINARY, "run", file.c_str(), "--executor", "host", "--store",
@@ -38,19 +37,16 @@ class Program : public Experiment {
     waitpid(pid, &status, 0);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   }
-  // Everything that the last run answers, in one order.
-  std::string answer(const fs::path& store) {
-    context_.store_path = store;
-    const std::string last = " WHERE run = (SELECT max(run) FROM runs WHERE status = 'complete') ";
-    return query("SELECT variant, prompt, repeat, status FROM cells" + last + "ORDER BY 1, 2, 3") +
-           query("SELECT variant, prompt, repeat, phase, top1_id, gap FROM readout" + last +
-                 "ORDER BY 1, 2, 3") +
-           query("SELECT id, status, row_count, measured FROM gates" + last + "ORDER BY 1");
-  }
+  // Its engine is built: by copying, and every build leaves a line.
   fs::path slow_spec() const {
-    return spec(
-        "matrix: {GRETA_SCALE: ['1', '2']}\nrepeat: 3\nflags: {GRETA_BEHAVE: slow}\n"
-        "expect: [{id: gap, metric: readout.gap, agg: max, le: 2.5}]\n");
+    folder_.script("src/build.sh", "cp engine.sh greta-built\nsleep 0.2\necho built >>" +
+                                       (folder_ / "builds").string() + "\n");
+    fs::copy_file(engines() + "contract.sh", folder_ / "src/engine.sh");
+    EXPECT_TRUE(output_of({"git", "init", "-q", (folder_ / "src").string()}, kNever));
+    return spec("engine: {repo: " + (folder_ / "src").string() +
+                ", build: [./build.sh], artifact: greta-built}\nmatrix: {GRETA_SCALE: ['1', "
+                "'2']}\nrepeat: 3\nflags: {GRETA_BEHAVE: slow}\n"
+                "expect: [{id: gap, metric: readout.gap, agg: max, le: 2.5}]\n");
   }
   Finished greta(const std::vector<std::string>& words) {
     std::vector<std::string> argv = {GRETA_BINARY};
@@ -69,47 +65,18 @@ class Program : public Experiment {
   std::string err() const { return *read_file(folder_ / "stderr"); }
 };
 
-TEST_F(Program, KilledAtTenMomentsItEndsInTheSameCompleteResult) {
+// The store, its folder, the engine's build and every cell: whoever comes first makes them, once.
+TEST_F(Program, EightAtOnceOnANewStoreRunEveryCellOnce) {
   const fs::path file = slow_spec();
-  const fs::path whole = folder_ / "whole/.greta/store.sqlite";
-  fs::create_directories(whole.parent_path());
-  const auto began = std::chrono::steady_clock::now();
-  ASSERT_EQ(wait_for(start(file, whole)), 0) << *read_file(whole.string() + ".log");
-  const double whole_s =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
-  const std::string wanted = answer(whole);
-  ASSERT_NE(wanted.find("GRETA_SCALE=2|b|2|prefill_last"), std::string::npos) << wanted;
-
-  const unsigned seed = std::random_device{}();
-  std::mt19937 random(seed);
-  int killed = 0;
-  for (int moment = 0; moment < 10; ++moment) {
-    const fs::path store = folder_ / ("killed" + std::to_string(moment) + "/.greta/store.sqlite");
-    fs::create_directories(store.parent_path());
-    const pid_t pid = start(file, store);
-    const double share = (moment + std::uniform_real_distribution<>(0, 1)(random)) / 10;
-    std::this_thread::sleep_for(std::chrono::duration<double>(share * whole_s));
-    kill(pid, SIGKILL);
-    killed += wait_for(pid) == 128 + SIGKILL;
-    ASSERT_EQ(wait_for(start(file, store)), 0) << "seed " << seed << " moment " << moment << "\n"
-                                               << *read_file(store.string() + ".log");
-    EXPECT_EQ(answer(store), wanted) << "seed " << seed << " moment " << moment;
-    EXPECT_EQ(query("SELECT count(*) FROM runs WHERE status = 'running'"), "0\n");
-    EXPECT_TRUE(fs::is_empty(store.parent_path() / "tmp")) << "seed " << seed;
-  }
-  EXPECT_GE(killed, 5) << "most kills came too late to prove anything";
-}
-
-TEST_F(Program, SeveralAtOnceOnOneStoreRunEveryCellOnce) {
-  const fs::path file = slow_spec();
-  const fs::path store = folder_ / ".greta/store.sqlite";
-  fs::create_directories(store.parent_path());
+  const fs::path store = folder_ / "new/.greta/store.sqlite";
+  context_.store_path = store;
   std::vector<pid_t> pids;
-  for (int i = 0; i < 4; ++i) pids.push_back(start(file, store));
-  for (const pid_t pid : pids) EXPECT_EQ(wait_for(pid), 0) << *read_file(store.string() + ".log");
-  EXPECT_EQ(query("SELECT count(*) FROM runs WHERE status = 'complete'"), "4\n");
+  for (int i = 0; i < 8; ++i) pids.push_back(start(file, store));
+  for (const pid_t pid : pids) EXPECT_EQ(wait_for(pid), 0) << *read_file(folder_ / "log");
+  EXPECT_EQ(query("SELECT count(*) FROM runs WHERE status = 'complete'"), "8\n");
+  EXPECT_EQ(*read_file(folder_ / "builds"), "built\n");
   EXPECT_EQ(query("SELECT count(*) FROM bundles"), "6\n") << "2 variants × 3 repeats, each once";
-  EXPECT_EQ(query("SELECT count(*), sum(NOT cached), sum(status = 'ok') FROM cells"), "48|12|48\n");
+  EXPECT_EQ(query("SELECT count(*), sum(NOT cached), sum(status = 'ok') FROM cells"), "96|12|96\n");
 }
 
 TEST_F(Program, CtrlCStopsItAndItsEngine) {
