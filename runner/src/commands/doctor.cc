@@ -19,6 +19,7 @@ namespace {
 
 constexpr int64_t kLittleDiskBytes = int64_t{10} << 30, kNoDiskBytes = int64_t{2} << 30;
 constexpr int64_t kLittleMemoryBytes = int64_t{4} << 30;
+constexpr char kOurArchitecture[] = "gfx942";
 
 Finding tool_finding(const ToolState& state, bool other_works) {
   Finding finding{.what = to_string(state.tool)};
@@ -113,6 +114,83 @@ void add_orphans(const ToolState& tool, std::vector<Finding>& findings, const Ca
                              "`, or the next `greta run` does it"});
 }
 
+std::string cards(int64_t count, const std::string& vendor) {
+  return std::to_string(count) + " " + vendor + (count == 1 ? " card" : " cards") +
+         " on the PCI bus";
+}
+
+// Why /dev/kfd is not there, from the outside in: no card, no driver, a driver without compute.
+Finding amd_without_kfd(const Machine& machine) {
+  Finding amd{.health = Health::bad, .what = "AMD GPU"};
+  if (machine.amd_cards == 0) {
+    amd.health = Health::note;
+    amd.state = "no /dev/kfd and no card on the PCI bus: experiments run on the CPU";
+    amd.fix = "with an AMD card in a virtual machine: pass it through";
+  } else if (!machine.amd_module) {
+    amd.state = cards(machine.amd_cards, "AMD") + ", but the driver amdgpu is not loaded";
+    amd.fix =
+        "`modprobe amdgpu`; if there is none: `apt-get install firmware-amd-graphics` and a kernel "
+        "of 6.8 or newer, or AMD's amdgpu-dkms";
+  } else {
+    amd.state = cards(machine.amd_cards, "AMD") + " and amdgpu is loaded, but there is no /dev/kfd";
+    amd.fix =
+        "`dmesg | grep -iE 'kfd|amdgpu'` says why: missing firmware, or a kernel without "
+        "CONFIG_HSA_AMD";
+  }
+  return amd;
+}
+
+Finding amd_finding(const Machine& machine) {
+  if (!machine.amd_kfd) return amd_without_kfd(machine);
+  Finding amd{.what = "AMD GPU"};
+  amd.state = (machine.amd_card.empty() ? "/dev/kfd" : machine.amd_card) + ", amdgpu driver " +
+              (machine.amd_driver.empty() ? "of the kernel" : machine.amd_driver) + ", groups";
+  for (const int64_t group : machine.amd_groups) amd.state += " " + std::to_string(group);
+  if (machine.amd_groups.empty()) amd.state += " none";
+  if (machine.amd_card.empty()) {
+    amd.health = Health::bad;
+    amd.state += ", but the driver has no GPU";
+    amd.fix =
+        "`dmesg | grep -iE 'kfd|amdgpu'` says why; in a container or virtual machine: is the "
+        "card passed through?";
+  } else if (machine.render_nodes.empty()) {
+    amd.health = Health::bad;
+    amd.state += ", no /dev/dri/renderD*";
+    amd.fix = "load the driver with its render nodes: `modprobe amdgpu`, then look at `dmesg`";
+  } else if (!machine.amd_may_open) {
+    amd.health = Health::bad;
+    amd.state += ", this user may not open /dev/kfd";
+    amd.fix = "`usermod -aG render,video $USER` and log in again";
+  } else {
+    amd.state += machine.amd_cdi ? ", enters containers by CDI"
+                                 : ", enters containers by /dev/kfd and /dev/dri";
+  }
+  return amd;
+}
+
+Finding nvidia_finding(const Machine& machine) {
+  Finding nvidia{.what = "NVIDIA GPU"};
+  if (!machine.nvidia && machine.nvidia_cards == 0) {
+    nvidia.health = Health::note;
+    nvidia.state = "no /dev/nvidiactl and no card on the PCI bus";
+  } else if (!machine.nvidia) {
+    nvidia.health = Health::bad;
+    nvidia.state = cards(machine.nvidia_cards, "NVIDIA") + ", but its driver is not loaded";
+    nvidia.fix = "`apt-get install nvidia-driver` (contrib, non-free), then `nvidia-smi`";
+  } else {
+    nvidia.state =
+        "driver " + (machine.nvidia_driver.empty() ? "of unknown version" : machine.nvidia_driver);
+    nvidia.state += machine.nvidia_cdi ? ", enters containers by CDI" : ", no CDI spec";
+    if (!machine.nvidia_cdi) {
+      nvidia.health = Health::bad;
+      nvidia.fix =
+          "install nvidia-container-toolkit and run `nvidia-ctk cdi generate "
+          "--output=/etc/cdi/nvidia.yaml`";
+    }
+  }
+  return nvidia;
+}
+
 const char* word(Health health) {
   switch (health) {
     case Health::good:
@@ -173,47 +251,24 @@ std::vector<Finding> tool_findings(const ToolState& podman, const ToolState& doc
 }
 
 std::vector<Finding> device_findings(const Machine& machine) {
-  std::vector<Finding> out;
-  if (machine.amd_kfd) {
-    Finding amd{.what = "AMD GPU"};
-    amd.state = (machine.amd_card.empty() ? "/dev/kfd" : machine.amd_card) + ", amdgpu driver " +
-                (machine.amd_driver.empty() ? "of the kernel" : machine.amd_driver) + ", groups";
-    for (const int64_t group : machine.amd_groups) amd.state += " " + std::to_string(group);
-    if (machine.render_nodes.empty()) {
-      amd.health = Health::bad;
-      amd.state += ", no /dev/dri/renderD*";
-      amd.fix = "load the driver with its render nodes: `modprobe amdgpu`, then look at `dmesg`";
-    } else if (access("/dev/kfd", R_OK | W_OK) != 0) {
-      amd.health = Health::bad;
-      amd.state += ", this user may not open /dev/kfd";
-      amd.fix = "`usermod -aG render,video $USER` and log in again";
-    } else {
-      amd.state += machine.amd_cdi ? ", enters containers by CDI"
-                                   : ", enters containers by /dev/kfd and /dev/dri";
-    }
-    out.push_back(std::move(amd));
-  } else {
+  std::vector<Finding> out = {amd_finding(machine)};
+  if (machine.amd_kfd && !machine.amd_card.empty() && machine.amd_card != kOurArchitecture) {
+    out.push_back(
+        {.health = Health::note,
+         .what = "AMD GPU",
+         .state = "the kernels are built for " + std::string(kOurArchitecture) +
+                  " (MI300X), this card is " + machine.amd_card,
+         .fix = "`backend: hip` will say that it has no code for it; `auto` runs on the CPU"});
+  }
+  const auto partition = machine.gpu_facts.find("gpu.amd.compute_partition");
+  if (partition != machine.gpu_facts.end() && partition->second != "SPX") {
     out.push_back({.health = Health::note,
                    .what = "AMD GPU",
-                   .state = "no /dev/kfd: experiments run on the CPU",
-                   .fix = "with an AMD card: install the amdgpu driver (amdgpu-dkms, or a kernel "
-                          "that has it) and `modprobe amdgpu`"});
+                   .state = "compute partition " + partition->second +
+                            ": a part of the card is a GPU of its own, and one of them is used",
+                   .fix = "`amd-smi set --compute-partition SPX` for a whole card"});
   }
-  if (machine.nvidia) {
-    Finding nvidia{.what = "NVIDIA GPU",
-                   .state = "driver " + (machine.nvidia_driver.empty() ? "of unknown version"
-                                                                       : machine.nvidia_driver)};
-    if (machine.nvidia_cdi) {
-      nvidia.state += ", enters containers by CDI";
-    } else {
-      nvidia.health = Health::bad;
-      nvidia.state += ", no CDI spec";
-      nvidia.fix =
-          "install nvidia-container-toolkit and run `nvidia-ctk cdi generate "
-          "--output=/etc/cdi/nvidia.yaml`";
-    }
-    out.push_back(std::move(nvidia));
-  }
+  out.push_back(nvidia_finding(machine));
   for (const auto& file : machine.cdi_files) out.push_back({.what = "CDI", .state = file});
   return out;
 }

@@ -30,16 +30,18 @@ Result<std::string> image_id(const Executor& executor, const std::string& name,
   return id ? without_newline(*id) : "";
 }
 
-Result<std::string> find_base(const fs::path& folder, const std::string& tag_name,
-                              const Executor& executor, const Layout& layout, Progress& progress,
-                              const Cancel& cancel) {
+// `asked`: what the spec says, else "".
+Result<std::string> find_base(const fs::path& folder, const std::string& asked,
+                              const std::string& tag_name, const Executor& executor,
+                              const Layout& layout, Progress& progress, const Cancel& cancel) {
   const fs::path script = folder / "base";
-  if (!fs::exists(script)) return std::string();
+  if (!fs::exists(script)) return asked;
   const fs::path log = layout.logs() / ("base-" + tag_name + ".log");
   const fs::path answer = layout.logs() / ("base-" + tag_name + ".out");
   auto step = progress.begin("finding the base image of " + folder.filename().string());
   Command command;
   command.argv = {script.string(), to_string(executor.kind)};
+  if (!asked.empty()) command.argv.push_back(asked);
   command.stdout_file = answer;
   command.stderr_file = log;
   command.timeout_s = kBaseTimeout_s;
@@ -151,8 +153,8 @@ std::string repository_name(const std::string& folder) {
   return out.empty() ? "image" : out;
 }
 
-Result<Image> from_folder(const fs::path& folder, const Executor& executor, const Layout& layout,
-                          Progress& progress, const Cancel& cancel) {
+Result<Image> from_folder(const fs::path& folder, const std::string& base, const Executor& executor,
+                          const Layout& layout, Progress& progress, const Cancel& cancel) {
   Image image;
   TRY_ASSIGN(image.recipe, folder_hash(folder));
   const std::string name = repository_name(folder.filename().string());
@@ -160,7 +162,7 @@ Result<Image> from_folder(const fs::path& folder, const Executor& executor, cons
   TRY_ASSIGN(const auto lock, FileLock::acquire(layout.locks() / lock_name, cancel, [&] {
                progress.say("waiting for another greta that makes the image " + name);
              }));
-  TRY_ASSIGN(image.base, find_base(folder, name, executor, layout, progress, cancel));
+  TRY_ASSIGN(image.base, find_base(folder, base, name, executor, layout, progress, cancel));
   std::string base_id;
   if (!image.base.empty()) {
     TRY_ASSIGN(base_id, image_id(executor, image.base, cancel));
@@ -260,8 +262,13 @@ Result<Image> resolve_image(const EngineSpec& engine, const fs::path& root,
     if (!fs::exists(folder / "Dockerfile", error)) {
       return fail_at(engine.place, "engine.image: no Dockerfile in " + folder.string());
     }
-    TRY_ASSIGN(image, from_folder(folder, executor, layout, progress, cancel));
+    TRY_ASSIGN(image, from_folder(folder, engine.base, executor, layout, progress, cancel));
   } else {
+    if (!engine.base.empty()) {
+      return fail_at(engine.place,
+                     "engine.base: `" + engine.image +
+                         "` is a ready image; only one of a folder is made from a base");
+    }
     TRY_ASSIGN(image, from_name(engine, folder, executor, progress, cancel));
   }
   TRY(add_packages(executor, layout, cancel, image));

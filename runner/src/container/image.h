@@ -27,8 +27,8 @@ struct Image {
 };
 
 // A folder is built when its contents or its base have no image yet: an executable `base` in it is
-// run as `base podman|docker` and the last line that it prints is the build argument BASE. Errors
-// (infrastructure) have the end of the log and its place.
+// run as `base podman|docker [engine.base]` and the last line that it prints is the build argument
+// BASE. Errors (infrastructure) have the end of the log and its place.
 Result<Image> resolve_image(const EngineSpec& engine, const std::filesystem::path& root,
                             const Executor& executor, const Layout& layout, Progress& progress,
                             const Cancel& cancel);

@@ -91,6 +91,18 @@ std::vector<std::string> names_in(const fs::path& folder, const std::string& pre
   return out;
 }
 
+// Displays (class 0x03) and processing accelerators (0x12, as an MI300X calls itself) of a vendor.
+int64_t count_cards(const fs::path& root, const std::string& vendor) {
+  const fs::path devices = root / "sys/bus/pci/devices";
+  int64_t count = 0;
+  for (const auto& name : names_in(devices, "")) {
+    const std::string kind = first_line(devices / name / "class");
+    count += first_line(devices / name / "vendor") == vendor &&
+             (kind.starts_with("0x03") || kind.starts_with("0x12"));
+  }
+  return count;
+}
+
 void find_cdi(const fs::path& root, Machine& machine) {
   for (const char* folder : {"etc/cdi", "var/run/cdi"}) {
     for (const auto& name : names_in(root / folder, "")) {
@@ -118,7 +130,11 @@ Machine inspect_machine(const fs::path& root) {
   machine.cpus = count_cpus(root / "proc/cpuinfo");
   machine.memory_bytes = std::atoll(value_of(root / "proc/meminfo", "MemTotal").c_str()) * 1024;
 
+  machine.amd_cards = count_cards(root, "0x1002");
+  machine.nvidia_cards = count_cards(root, "0x10de");
+  machine.amd_module = fs::exists(root / "sys/module/amdgpu");
   machine.amd_kfd = fs::exists(root / "dev/kfd");
+  machine.amd_may_open = access((root / "dev/kfd").c_str(), R_OK | W_OK) == 0;
   machine.render_nodes = names_in(root / "dev/dri", "renderD");
   if (machine.amd_kfd) {
     std::set<int64_t> groups;

@@ -19,12 +19,15 @@ struct Machine {
   std::string isa;     // widest vector extension: avx512, avx2, sse4, neon, scalar
   int64_t cpus = 0;
   int64_t memory_bytes = 0;
-  bool amd_kfd = false;                   // /dev/kfd is there
-  std::vector<std::string> render_nodes;  // renderD128 …
-  std::vector<int64_t> amd_groups;        // who may open them: numbers of video, render and owners
-  std::string amd_driver;                 // version of the amdgpu module, "" if none
-  std::string amd_card;                   // "gfx942"
-  bool nvidia = false;                    // /dev/nvidiactl is there
+  bool amd_kfd = false;                     // /dev/kfd is there, …
+  bool amd_may_open = false;                // … and this user may use it
+  bool amd_module = false;                  // the kernel has loaded amdgpu
+  int64_t amd_cards = 0, nvidia_cards = 0;  // on the PCI bus, whether a driver has them or not
+  std::vector<std::string> render_nodes;    // renderD128 …
+  std::vector<int64_t> amd_groups;  // who may open them: numbers of video, render and owners
+  std::string amd_driver;           // version of the amdgpu module, "" if none
+  std::string amd_card;             // "gfx942"
+  bool nvidia = false;              // /dev/nvidiactl is there
   std::string nvidia_driver;
   std::map<std::string, std::string> gpu_facts;  // firmware, clocks, partitions: see gpu.h
   std::vector<std::string> cdi_files;

@@ -19,6 +19,12 @@ void make_mi300x(const TestFolder& root) {
   root.write("dev/dri/card0", "");
   root.write("etc/group", "root:x:0:\nvideo:x:44:me\nrender:x:109:me\nvideotape:x:7:\n");
   root.write("sys/module/amdgpu/version", "6.10.5\n");
+  root.write("sys/bus/pci/devices/0000:05:00.0/vendor", "0x1002\n");
+  root.write("sys/bus/pci/devices/0000:05:00.0/class", "0x120000\n");
+  root.write("sys/bus/pci/devices/0000:06:00.0/vendor", "0x1002\n");  // a bridge of the card
+  root.write("sys/bus/pci/devices/0000:06:00.0/class", "0x060400\n");
+  root.write("sys/bus/pci/devices/0000:07:00.0/vendor", "0x1a03\n");  // the board's display
+  root.write("sys/bus/pci/devices/0000:07:00.0/class", "0x030000\n");
   root.write("sys/class/kfd/kfd/topology/nodes/0/properties", "gfx_target_version 0\n");
   root.write("sys/class/kfd/kfd/topology/nodes/1/properties",
              "simd_count 1216\ngfx_target_version 90402\n");
@@ -37,6 +43,11 @@ TEST(Machine, AnMi300xIsSeenWithItsGroupsAndDriver) {
   EXPECT_EQ(machine.amd_groups, (std::vector<int64_t>{44, 109}));
   EXPECT_EQ(machine.amd_driver, "6.10.5");
   EXPECT_EQ(machine.amd_card, "gfx942");
+  EXPECT_EQ(machine.amd_cards, 1);
+  EXPECT_EQ(machine.nvidia_cards, 0);
+  EXPECT_TRUE(machine.amd_module);
+  EXPECT_TRUE(machine.amd_may_open);
+  EXPECT_EQ(machine.gpu_facts.at("gpu.amd.arch"), "gfx942");
   for (const char* backend : {"auto", "hip"}) {
     const auto devices = devices_for(backend, machine);
     ASSERT_TRUE(devices) << backend;

@@ -59,7 +59,7 @@ std::map<std::string, std::string> tool_versions(std::string_view list) {
     bool with_name;
   };
   const Tool kTools[] = {
-      {"image.rocm", {"rocm-core", "hipcc"}, false},
+      {"image.rocm", {"rocm-core", "libhsa-runtime64-[0-9]+"}, false},
       {"image.hip", {"hip-runtime-amd", "libamdhip64-[0-9]+", "libamdhip64-dev"}, false},
       {"image.compiler",
        {"g\\+\\+-[0-9]+|clang-[0-9]+|rocm-llvm|hipcc", "g\\+\\+|gcc|clang"},

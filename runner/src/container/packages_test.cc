@@ -16,8 +16,9 @@ TEST(Packages, VersionsOfTheTools) {
   };
   const Case cases[] = {
       {"clang-17 1:17.0.6-22 amd64\ng++ 4:14.2.0-1 amd64\ng++-14 14.2.0-19 amd64\nhipcc 5.7.1-6 "
-       "amd64\nlibamdhip64-5 5.7.1-6 amd64\nlibamdhip64-dev 5.7.1-6 amd64\n",
-       {{"image.rocm", "5.7.1-6"},
+       "amd64\nlibamdhip64-5 5.7.1-6 amd64\nlibamdhip64-dev 5.7.1-6 amd64\nlibhsa-runtime64-1 "
+       "6.1.2-3 amd64\n",
+       {{"image.rocm", "6.1.2-3"},
         {"image.hip", "5.7.1-6"},
         {"image.compiler", "clang-17 1:17.0.6-22, g++-14 14.2.0-19, hipcc 5.7.1-6"}}},
       {"hip-runtime-amd 6.4.43483 amd64\nhipcc 1.1.1 amd64\nlibamdhip64-dev 5.7.1 amd64\nrocm-core "

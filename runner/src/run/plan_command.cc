@@ -57,7 +57,8 @@ std::vector<std::string> differing_settings(const Spec& spec) {
 std::string engine_text(const EngineSpec& engine) {
   if (engine.binary) return engine.binary->string() + " (ready program)";
   if (!engine.program.empty()) return engine.program + " of " + engine.image;
-  return engine.commit + " of " + engine.repo + ", built in " + engine.image;
+  return engine.commit + " of " + engine.repo + ", built in " + engine.image +
+         (engine.base.empty() ? "" : " on " + engine.base);
 }
 
 // The same grouping as make_plan, counted without the inputs that only a run resolves.

@@ -59,6 +59,8 @@ struct EngineSpec {
   std::string repo = ".";  // path or git URL
   std::string commit = "worktree";
   std::string image = "docker/rocm";  // folder with a Dockerfile, or name@sha256:…
+  std::string
+      base;  // what the folder's image starts from: for its program `base`; "" its own choice
   std::vector<std::string> build = {"ci/build-engine", "engine"};
   std::string artifact = "build/engine/bin/greta-infer";
   std::optional<std::filesystem::path> binary;  // a ready program: nothing is built

@@ -191,9 +191,17 @@ EngineSpec read_engine(const YamlNode& engine, const std::string& path, const Ro
   read("repo", out.repo);
   read("commit", out.commit);
   read("image", out.image);
+  read("base", out.base);
   read("program", out.program);
   const YamlNode* image = get("image");
   if (image != nullptr) out.image = image_beside(folder_of(*image), out.image);
+  if (out.base.starts_with("-")) {
+    problems.add(engine.find("base")->place,
+                 "`" + map.path("base") +
+                     "` is a Debian suite (trixie, forky) or an image's name, "
+                     "got `" +
+                     printable(out.base) + "`");
+  }
   if (const YamlNode* build = get("build")) {
     out.build = read_texts(*build, map.path("build"), OneIsEnough::no, problems);
     if (build->items.empty()) {

@@ -43,16 +43,18 @@ tl::unexpected<Error> cannot_write(archive* a) {
 
 class Writer {
  public:
-  Result<> open(const fs::path& file) {
+  // Names that are more than ASCII are written as the bytes that they are: converting them would
+  // depend on the locale, and fails in that of C.
+  Result<> open(const fs::path& file, bool plain_names) {
     archive_.reset(archive_write_new());
     entry_.reset(archive_entry_new());
     if (!archive_ || !entry_) return fail(Exit::infrastructure, "out of memory");
     archive* const a = archive_.get();
     if (archive_write_set_format_pax_restricted(a) != ARCHIVE_OK ||
-        // Names are bytes: converting them would depend on the locale, and fails in that of C.
-        archive_write_set_format_option(a, "pax", "hdrcharset", "BINARY") != ARCHIVE_OK ||
         archive_write_add_filter_zstd(a) != ARCHIVE_OK ||
         archive_write_set_filter_option(a, "zstd", "compression-level", "6") != ARCHIVE_OK ||
+        (!plain_names &&
+         archive_write_set_format_option(a, "pax", "hdrcharset", "BINARY") != ARCHIVE_OK) ||
         archive_write_open_filename(a, file.c_str()) != ARCHIVE_OK) {
       return cannot_write(a);
     }
@@ -94,8 +96,12 @@ class Writer {
 
 Result<> write_members(const fs::path& file, const std::vector<ArchiveSource>& sources,
                        const Cancel& cancel) {
+  const bool plain_names = std::all_of(sources.begin(), sources.end(), [](const auto& source) {
+    const std::string& name = source.member.name;
+    return std::all_of(name.begin(), name.end(), [](unsigned char c) { return c < 128; });
+  });
   Writer writer;
-  TRY(writer.open(file));
+  TRY(writer.open(file, plain_names));
   ArchiveIndex index;
   for (const ArchiveSource& source : sources) index.members.push_back(source.member);
   const std::string text = to_json(std::move(index));

@@ -32,12 +32,15 @@ inline TestEntry index_of(const std::vector<TestEntry>& entries) {
   return {.name = kIndexName, .bytes = to_json(std::move(index))};
 }
 
-inline void write_entries(const std::filesystem::path& file,
-                          const std::vector<TestEntry>& entries) {
+enum class Packed { yes, no };
+inline void write_entries(const std::filesystem::path& file, const std::vector<TestEntry>& entries,
+                          Packed packed = Packed::yes) {
   archive* const a = archive_write_new();
   ASSERT_EQ(archive_write_set_format_pax_restricted(a), ARCHIVE_OK);
   ASSERT_EQ(archive_write_set_format_option(a, "pax", "hdrcharset", "BINARY"), ARCHIVE_OK);
-  ASSERT_EQ(archive_write_add_filter_zstd(a), ARCHIVE_OK);
+  if (packed == Packed::yes) {
+    ASSERT_EQ(archive_write_add_filter_zstd(a), ARCHIVE_OK);
+  }
   ASSERT_EQ(archive_write_open_filename(a, file.c_str()), ARCHIVE_OK);
   for (const TestEntry& one : entries) {
     archive_entry* const entry = archive_entry_new();

@@ -88,10 +88,20 @@ class Export {
       if (const auto problem = name_problem(sources_.back().member.name))
         return fail(Exit::infrastructure, "bundle " + hash + ": `" + file.name + "` " + *problem);
     }
-    const json environment = json::parse(manifest).value("environment", json::object());
-    TRY(add_packages(environment.value("image.packages_sha256", "")));
-    if (options_.with_engine) TRY(add_engine(run, environment.value("build_key", "")));
-    if (options_.with_image) TRY(add_image(environment));
+    const json parsed = json::parse(manifest);
+    // Another runner's manifest may hold anything here.
+    const auto fact = [&](const char* name) {
+      const auto found = parsed.find("environment");
+      const bool known = found != parsed.end() && found->is_object() && found->contains(name) &&
+                         (*found)[name].is_string();
+      return known ? (*found)[name].get<std::string>() : std::string();
+    };
+    TRY(add_packages(fact("image.packages_sha256")));
+    // A program of the image goes with the image.
+    if (options_.with_engine && fact("program").empty()) {
+      TRY(add_engine(run, fact("engine.kept").empty() ? fact("build_key") : fact("engine.kept")));
+    }
+    if (options_.with_image) TRY(add_image(image_hash(fact("image"))));
     sources_.push_back(from_text(folder + "manifest.json", std::move(manifest)));
     return {};
   }
@@ -110,7 +120,7 @@ class Export {
     std::error_code error;
     if (!is_sha256(key) || !fs::exists(folder / "build.json", error)) {
       return fail(Exit::usage, "the engine of " + run + " is not kept here (" + folder.string() +
-                                   "): it was a ready binary, or another machine built it; "
+                                   "): another machine had it, or it was removed; "
                                    "export without --with-engine");
     }
     std::vector<fs::path> files;
@@ -123,8 +133,7 @@ class Export {
     return {};
   }
 
-  Result<> add_image(const json& environment) {
-    const std::string id = image_hash(environment.value("image", ""));
+  Result<> add_image(const std::string& id) {
     if (id.empty() || !images_.insert(id).second) return {};  // it ran without a container
     TRY_ASSIGN(const fs::path file, kept_image(layout_, id, cancel_));
     TRY_ASSIGN(ArchiveSource source, from_file("images/" + id + ".tar", file));

@@ -64,9 +64,15 @@ Result<std::map<std::string, std::string>> metadata_of(const fs::path& file) {
   }
 }
 
-bool names_an_image(const json& manifest) {
+// A loader takes tags from any of these; an archive saved by id has none.
+bool names_an_image(const json& manifest, const std::map<std::string, std::string>& files) {
   const auto tags = manifest.find("RepoTags");
-  return tags != manifest.end() && !tags->empty();
+  if (tags != manifest.end() && !tags->empty()) return true;
+  const auto old = files.find("repositories");
+  if (old != files.end() && json::parse(old->second, nullptr, false) != json::object()) return true;
+  const auto index = files.find("index.json");
+  return index != files.end() && (index->second.find("image.name") != std::string::npos ||
+                                  index->second.find("ref.name") != std::string::npos);
 }
 
 }  // namespace
@@ -116,11 +122,7 @@ Result<> check_image_archive(const fs::path& file, const std::string& id) {
       !images[0].contains("Config") || !images[0]["Config"].is_string()) {
     return fail(Exit::usage, "does not hold one image");
   }
-  const auto index = files.find("index.json");  // of newer ones; loaders may take names from it
-  const bool named_there =
-      index != files.end() && (index->second.find("image.name") != std::string::npos ||
-                               index->second.find("ref.name") != std::string::npos);
-  if (names_an_image(images[0]) || named_there || files.contains("repositories"))
+  if (names_an_image(images[0], files))
     return fail(Exit::usage, "names its image: it would take that tag");
   const auto config = files.find(images[0]["Config"].get<std::string>());
   if (config != files.end() && store::sha256_hex(config->second) == id) return {};

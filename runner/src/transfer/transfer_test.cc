@@ -8,6 +8,7 @@
 #include <functional>
 #include <nlohmann/json.hpp>
 
+#include "build/kept_engine.h"
 #include "run/recover.h"
 #include "run/run_fixture.h"
 #include "store/diff.h"
@@ -230,6 +231,7 @@ TEST_F(Transfer, AnotherRunOfTheSameNameIsRefused) {
 }
 
 TEST_F(Transfer, AnEngineThatIsNotKeptIsNamed) {
+  fs::remove_all(here_.parent_path() / "engines");
   const auto done = export_from(here_, archive_, {.with_engine = true});
   ASSERT_FALSE(done);
   EXPECT_EQ(done.error().exit_code, 2);
@@ -240,18 +242,18 @@ TEST_F(Transfer, AnEngineThatIsNotKeptIsNamed) {
 TEST_F(Transfer, EnginesGoWithTheirRuns) {
   const std::string key = query("SELECT max(value) FROM environment WHERE key = 'build_key'");
   const std::string folder = "engines/" + key.substr(0, 64);
-  const fs::path program = folder_.script(".greta/" + folder + "/engine", "exit 0\n");
-  folder_.write(".greta/" + folder + "/build.json", json({{"binary", "engine"},
-                                                          {"build_key", key.substr(0, 64)},
-                                                          {"sha256", *store::sha256_file(program)}})
-                                                        .dump());
+  ASSERT_TRUE(fs::exists(here_.parent_path() / folder / "build.json"));
   const auto out = export_from(here_, archive_, {.with_engine = true});
   ASSERT_TRUE(out) << out.error().str();
   EXPECT_EQ(out->engines, 1U);
   const auto in = import_into(there_, archive_);
   ASSERT_TRUE(in) << in.error().str();
   EXPECT_EQ(tree(there_.parent_path() / folder), tree(here_.parent_path() / folder));
-  EXPECT_EQ(fs::status(there_.parent_path() / folder / "engine").permissions(), fs::perms(0755));
+  EXPECT_EQ(fs::status(there_.parent_path() / folder / "contract.sh").permissions(),
+            fs::perms(0755));
+  const auto kept = find_kept_engine(*make_layout(there_), key.substr(0, 64));
+  ASSERT_TRUE(kept);
+  EXPECT_EQ(kept->sha256, *store::sha256_file(engines() + "contract.sh"));
 }
 
 // Killed at any moment: whole runs or none, and the next import ends as if nothing had happened.
