@@ -124,10 +124,21 @@ Result<json> run_as_json(Database& db, int64_t run) {
 
 std::string text_of_run(const json& run) { return run.dump(1) + "\n"; }
 
-// Which run stands for a milestone is a choice of each store.
-json without_acceptance(json run) {
-  run["run"].erase("accepted");
-  return run;
+void keep_keys_of(const json& other, json& row) {
+  for (auto it = row.begin(); it != row.end();)
+    it = other.contains(it.key()) ? ++it : row.erase(it);
+}
+
+// What is here, for a comparison with what came: which run stands for a milestone is a choice of
+// each store, and an older greta did not know of later columns, which then have their defaults.
+json as_it_came(json here, const json& came) {
+  keep_keys_of(came["run"], here["run"]);
+  for (const char* part : {"cells", "gates"}) {
+    for (size_t i = 0; i < std::min(here[part].size(), came[part].size()); ++i)
+      keep_keys_of(came[part][i], here[part][i]);
+  }
+  here["run"]["accepted"] = came["run"]["accepted"];
+  return here;
 }
 
 // ── in
@@ -267,12 +278,12 @@ Result<bool> is_known(Database& db, const json& run) {
   TRY_ASSIGN(Statement find, db.prepare("SELECT id FROM run WHERE name = ?"));
   TRY_ASSIGN(const bool taken, find.bind_all(name).step());
   if (!taken) return false;
-  TRY_ASSIGN(const json here, run_as_json(db, find.integer(0)));
-  if (without_acceptance(here) == without_acceptance(run)) return true;
+  TRY_ASSIGN(const json stored, run_as_json(db, find.integer(0)));
+  const json here = as_it_came(stored, run);
+  if (here == run) return true;
   std::string differs;
   for (const char* part : {"run", "cells", "gates"})
-    if (without_acceptance(here)[part] != without_acceptance(run)[part])
-      differs += (differs.empty() ? "" : ", ") + std::string(part);
+    if (here[part] != run[part]) differs += (differs.empty() ? "" : ", ") + std::string(part);
   return tl::unexpected(
       wrong("the store has another run `" + name + "` (they differ in: " + differs + ")"));
 }
@@ -387,7 +398,7 @@ Result<ImportedRun> Store::import_run(
     TRY_ASSIGN(out.accepted_elsewhere, accept_if_free(db, id));
   }
   TRY_ASSIGN(const json here, run_as_json(db, id));
-  if (without_acceptance(here) != without_acceptance(run)) {
+  if (as_it_came(here, run) != run) {
     return tl::unexpected(
         wrong("`" + out.name + "` does not come out of this store as it came in"));
   }

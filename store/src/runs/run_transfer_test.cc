@@ -141,6 +141,21 @@ TEST_F(Transfer, AnAcceptedRunLeavesTheOneThatIsAcceptedHere) {
   EXPECT_EQ(there.select("B1")->name, "B1-mine");
 }
 
+// Written before a column was there.
+TEST_F(Transfer, AnOlderRunHasTheDefaultsOfLaterColumns) {
+  json run = json::parse(exported(run_with_everything()));
+  for (const char* later : {"cells_planned", "purpose", "replay_of"})
+    ASSERT_EQ(run["run"].erase(later), 1U) << later;
+  Store there = other();
+  const std::string text = run.dump(1) + "\n";
+  for (const bool known : {false, true}) {
+    const auto done = import_into(there, text);
+    ASSERT_TRUE(done) << done.error().str();
+    EXPECT_EQ(done->known, known);
+  }
+  EXPECT_EQ(json::parse(*there.export_run(1))["run"]["purpose"], "run");
+}
+
 TEST_F(Transfer, AnErrorBeforeTheCommitUndoesItAll) {
   const std::string text = exported(run_with_everything());
   Store there = other();
