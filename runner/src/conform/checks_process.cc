@@ -103,7 +103,7 @@ Result<Outcome> leaves_no_process(Trial& trial) {
   TRY_ASSIGN(const Answer answer, trial.subject().call(call));
   if (!answer.finished.ok()) return skipped("the run failed");
   if (!answer.finished.left_running) return passed();
-  return failed("nothing that runs on after the engine has ended", "a process of its group");
+  return failed("nothing that runs on after the engine has ended", "a process that it had started");
 }
 
 Result<Outcome> writes_to_its_folder_alone(Trial& trial) {

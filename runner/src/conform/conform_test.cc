@@ -130,7 +130,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Misbehaviour{"changing", "repeatable", "readout.top1_id"},
                     Misbehaviour{"neighbour", "neighbours", "readout.top1_id"},
                     Misbehaviour{"beside", "writes", "greta-was-here"},
-                    Misbehaviour{"fork", "processes", "a process of its group"},
+                    Misbehaviour{"fork", "processes", "a process that it had started"},
                     Misbehaviour{"early_end", "stop", "against the same request run to its end"},
                     Misbehaviour{"exit_0", "stop", "exit 0, as if all had been answered"}),
     [](const auto& test) { return std::string(test.param.behave); });

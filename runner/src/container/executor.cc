@@ -90,6 +90,7 @@ Result<Finished> run_on_host(const Job& job, const Cancel& cancel) {
   fs::remove(report_file, ignored);
   if (!finished) return finished;
   if (report.refused != 0) return refused(job, report.refused, false);
+  finished->left_running = report.strays > 0;
   if (report.ended) {
     finished->exit_code = report.exit_code;
     finished->signal = report.signal;

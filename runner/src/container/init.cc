@@ -13,10 +13,11 @@
 // --no-sockets: the first network socket stops everything. (There is no network to reach; this
 // makes the attempt known.)
 //
-// FILE gets one line when it starts and one when it ends, which is what greta trusts; a container
+// FILE gets a line when it starts and others when it ends, which is what greta trusts; a container
 // tool has one number for an engine's exit, a signal and a failure of its own:
 //
 //   started
+//   strays N                    on a host: processes of PROGRAM that ran on, and were killed
 //   exit N | signal N | refused ERRNO | limit pids | limit memory | limit machine-memory |
 //   limit socket
 //
@@ -295,21 +296,25 @@ class Init {
 
   // What is left of the program on a host: each orphan is our child, and when it is killed so are
   // its own.
-  static void end_strays() {
+  void end_strays() {
     const long until = now_ms() + kStrayMs;
     char path[64], list[4096];
+    int strays = 0, first = 1;  // counted in the first list; those of later ones are theirs
     std::snprintf(path, sizeof path, "/proc/self/task/%d/children", getpid());
     while (waitpid(-1, nullptr, WNOHANG) >= 0 && now_ms() < until) {
-      if (!read_small(path, list, sizeof list)) return;
+      if (!read_small(path, list, sizeof list)) break;
       for (char* at = list; *at != '\0';) {
         char* end = at;
         const long pid = std::strtol(at, &end, 10);
         if (end == at) break;
         kill(static_cast<pid_t>(pid), SIGKILL);
+        strays += first;
         at = end;
       }
+      first = 0;
       usleep(500);
     }
+    if (strays > 0) say("strays", strays);
   }
 
   int conclude() const {

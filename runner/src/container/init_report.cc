@@ -19,6 +19,8 @@ InitReport read_init_report(const fs::path& file) {
     words >> word;
     if (word == "started") {
       report.started = true;
+    } else if (word == "strays" && words >> report.strays) {
+      continue;
     } else if (word == "exit" && words >> report.exit_code) {
       report.ended = true;
     } else if (word == "signal" && words >> report.signal) {

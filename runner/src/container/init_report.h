@@ -15,6 +15,7 @@ struct InitReport {
   int exit_code = -1;    // when signal is 0
   int signal = 0;
   int refused = 0;    // errno: the program could not be executed
+  int strays = 0;     // on a host: what it had started and left, killed then
   std::string limit;  // what stopped it: pids, memory, machine-memory, socket
 };
 

@@ -39,9 +39,9 @@ class History : public Experiment {
   // The engine answers gaps that end in `digit`; returns the commit.
   std::string commit(const std::string& subject, char digit, const std::string& more = "") {
     std::string text = engine_;
-    const size_t at = text.find("%d.5");
+    const size_t at = text.find("$scale.5");
     EXPECT_NE(at, std::string::npos);
-    text[at + 3] = digit;
+    text[at + 7] = digit;
     folder_.write("repo/engine.in", text + more);
     folder_.write("repo/notes", subject + "\n");
     git({"add", "-A"});

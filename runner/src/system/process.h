@@ -52,7 +52,7 @@ struct Finished {
   double wall_s = 0;
   int tries = 1;  // more than one after `lost`
   bool logs_cut = false;
-  bool left_running = false;  // something that it had started, and that was killed then
+  bool left_running = false;  // a job on the host: something that it had started was killed then
   bool ok() const { return exit_code == 0 && signal == 0 && stop == Stop::none; }
 };
 
