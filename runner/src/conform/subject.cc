@@ -201,7 +201,8 @@ Result<std::vector<Attempt>> Subject::attempt() {
   }
   std::vector<Attempt> out;
   for (const auto& cells : groups) {
-    TRY_ASSIGN(Attempt attempt, run_attempt(setting, cells, [](const std::string&) {}, *cancel_));
+    TRY_ASSIGN(Attempt attempt, run_attempt(
+                                    setting, cells, [](const std::string&) {}, *cancel_));
     if (cancel_->requested()) return fail(Exit::interrupted, "interrupted");
     out.push_back(std::move(attempt));
   }
