@@ -60,6 +60,7 @@ TEST(EnginePage, ItsScriptHonoursTheContract) {
   fs::remove_all(folder);
   fs::create_directories(folder);
   std::ofstream(folder / "counter") << text.substr(start, end - start);
+  std::ofstream(folder / "m") << "a model";
   std::ofstream(folder / "r.jsonl")
       << "{\"id\":\"a\",\"text\":\"x\"}\n{\"id\": \"b\",\"text\":\"yy\"}\n";
   const auto sh = [&](const std::string& arguments) {
