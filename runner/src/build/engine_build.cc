@@ -178,6 +178,7 @@ Result<Source> source_of(const Making& m) {
   Source source;
   source.commit = m.pin->commit;
   source.tree = m.pin->tree;
+  source.dirty = m.pin->dirty;
   return source;
 }
 
@@ -190,9 +191,11 @@ void describe_source(const Source& source, const EngineSpec& spec, Engine& engin
 
 // The difference of a changed working tree is kept once for its tree and commit.
 Result<> keep_diff(const Making& m, const Source& source, const KeptEngine& kept, Engine& engine) {
-  if (!source.worktree || !source.dirty || source.commit.empty()) return {};
-  engine.worktree_diff = kept.folder / ("worktree-" + source.commit.substr(0, 12) + ".diff");
-  if (fs::exists(engine.worktree_diff)) return {};
+  if (!source.dirty || source.commit.empty()) return {};
+  const fs::path diff = kept.folder / ("worktree-" + source.commit.substr(0, 12) + ".diff");
+  const bool known = fs::exists(diff);
+  if (known || source.worktree) engine.worktree_diff = diff;
+  if (known || !source.worktree) return {};
   TRY_ASSIGN(const std::string text, worktree_diff(source, m.layout, m.cancel));
   return write_file(engine.worktree_diff, text);
 }
@@ -221,6 +224,8 @@ Result<> build_or_reuse(const Making& m, const std::string& surroundings, Engine
     if (!kept) {
       if (m.pin != nullptr) {
         TRY_ASSIGN(source, pinned_source(m));
+        source.commit = m.pin->commit;
+        source.dirty = m.pin->dirty;
       }
       TRY_ASSIGN(kept, build_and_keep(m, source, engine.build_key));
       engine.build_key = kept->folder.filename().string();

@@ -37,6 +37,7 @@ struct EnginePin {
   std::string commit, tree;                                 // "" for what is not built from sources
   std::string build_key, binary_sha256;                     // of the kept program
   std::string image, image_recipe, image_name, image_base;  // "" on the host
+  bool dirty = false;    // the sources were a changed working tree
   bool rebuild = false;  // build it anew from the sources even where the program was kept
 };
 

@@ -198,6 +198,9 @@ TEST_F(History, WhatIsGoneIsTakenFromWhatWasKept) {
     ASSERT_TRUE(same) << same.error().str();
     EXPECT_EQ(same->diff.verdict, store::Verdict::identical) << same->diff.reason;
     EXPECT_TRUE(same->same_program);
+    for (const auto& confounder : same->diff.confounders) {
+      ADD_FAILURE() << confounder.what << ": " << confounder.a << " / " << confounder.b;
+    }
   }
   for (const auto& engine : fs::directory_iterator(folder_ / ".greta/engines")) {
     fs::remove_all(engine.path());

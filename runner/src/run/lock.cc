@@ -65,7 +65,8 @@ EnginePin pin_of(const LockedEngine& engine) {
           .image = fact("image"),
           .image_recipe = fact("image.recipe"),
           .image_name = fact("image.name"),
-          .image_base = fact("image.base")};
+          .image_base = fact("image.base"),
+          .dirty = fact("dirty") == "true"};
 }
 
 fs::path lock_file_of(const fs::path& spec) {
