@@ -36,15 +36,22 @@ std::optional<KeptEngine> read_kept(const fs::path& folder) {
 // the cache only time is lost.
 fs::path shared_folder(const std::string& key) { return cache_folder() / "engines" / key; }
 
+// Several greta may keep the same engine at once, and the first one's stays: what is whole is never
+// taken away from who may be reading it.
+void put_in_place(const fs::path& finished, const fs::path& target) {
+  std::error_code error;
+  fs::rename(finished, target, error);
+  if (!error || read_kept(target)) return;
+  remove_tree(target);  // a damaged one
+  fs::rename(finished, target, error);
+}
+
 void copy_kept(const fs::path& from, const fs::path& to) {
   if (!make_folders(to.parent_path())) return;
   const fs::path part = to.string() + ".part" + std::to_string(getpid());
   std::error_code error;
   fs::copy(from, part, fs::copy_options::recursive, error);
-  if (!error && read_kept(part) && sync_tree(part)) {
-    remove_tree(to);  // a damaged one
-    fs::rename(part, to, error);
-  }
+  if (!error && read_kept(part) && sync_tree(part)) put_in_place(part, to);
   remove_tree(part);
 }
 
@@ -62,10 +69,7 @@ Result<KeptEngine> keep_engine(const fs::path& finished, const Layout& layout,
                                const std::string& key) {
   const fs::path target = layout.engines() / key;
   TRY(sync_tree(finished));
-  remove_tree(target);  // a damaged one
-  std::error_code error;
-  fs::rename(finished, target, error);
-  if (error) return fail(Exit::infrastructure, "cannot keep the engine: " + error.message());
+  put_in_place(finished, target);
   TRY(sync_path(layout.engines()));
   const auto kept = read_kept(target);
   if (!kept)

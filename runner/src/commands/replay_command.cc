@@ -58,8 +58,8 @@ void register_replay(CLI::App& app, Context& context) {
   command->footer(
       "Commit, program, image, model, prompts and flags are those of the earlier run. What could\n"
       "not be had again, and what of the machine is different, is listed before the figures.\n"
-      "exit: 0 identical or within floor, 1 diverged (the place is named), 4 a cell failed,\n"
-      "      5 not replayable (what is missing) or not comparable");
+      "exit: 0 identical or within floor, 1 diverged (the place is named), 3 there was nothing to\n"
+      "      compare, 4 a cell failed, 5 not replayable (what is missing) or not comparable");
   command->callback([&context, options] {
     if (const auto done = run_replay(context, *options); !done) context.fail(done.error());
   });

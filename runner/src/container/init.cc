@@ -204,15 +204,22 @@ class Init {
     // An engine may end before anybody looked.
     if (options_.contained && limit_ == nullptr) check_counters();
     if (!options_.contained) end_strays();
+    if (getpid() == 1) kill(-1, SIGKILL);  // nobody is left to write over the last line
     return conclude();
   }
 
  private:
-  void say(const char* what, int number) const {
-    char line[64];
-    const int n = number < 0 ? std::snprintf(line, sizeof line, "%s\n", what)
-                             : std::snprintf(line, sizeof line, "%s %d\n", what, number);
-    if (write(report_, line, static_cast<size_t>(n)) != n) die("cannot write", options_.report);
+  // All lines again each time: the file is open to the program too, and whatever it wrote there
+  // must not stand beside what is true.
+  void say(const char* what, int number) {
+    const size_t room = sizeof lines_ - said_;
+    const int n = number < 0 ? std::snprintf(lines_ + said_, room, "%s\n", what)
+                             : std::snprintf(lines_ + said_, room, "%s %d\n", what, number);
+    said_ += static_cast<size_t>(n);
+    const bool emptied = ftruncate(report_, 0) == 0;
+    if (!emptied || pwrite(report_, lines_, said_, 0) != static_cast<ssize_t>(said_)) {
+      die("cannot write", options_.report);
+    }
   }
 
   // 0, or why the program cannot be executed.
@@ -317,7 +324,7 @@ class Init {
     if (strays > 0) say("strays", strays);
   }
 
-  int conclude() const {
+  int conclude() {
     if (limit_ != nullptr) {
       say(limit_, -1);
       return 128 + SIGKILL;
@@ -338,6 +345,8 @@ class Init {
 
   const Options& options_;
   Counters counters_;
+  char lines_[256] = {};
+  size_t said_ = 0;
   int report_ = -1, signals_ = -1, sockets_ = -1;
   pid_t child_ = -1;
   bool ended_ = false;

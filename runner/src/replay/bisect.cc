@@ -229,8 +229,9 @@ class Bisection {
       TRY_ASSIGN(const Layout layout, make_layout(context_.find_store()));
       EngineSpec at = bad_.run.spec.engines.at(engine);
       at.commit = commit_of(bad_, engine);
-      TRY_ASSIGN(const Source source, resolve_source(at, bad_.run.spec.root, layout, cancel_));
-      top_ = source.top;
+      const auto source = resolve_source(at, bad_.run.spec.root, layout, cancel_);
+      if (!source) return tl::unexpected(as_not_replayable(source.error(), bad_.run.name));
+      top_ = source->top;
     }
     return top_;
   }
@@ -294,7 +295,7 @@ class Bisection {
               (bad_.variants[0].axes.empty() ? std::string("AXIS=VALUE") : bad_.variants[0].name));
     }
     const Variant &from = good_.variants[0], &to = bad_.variants[0];
-    if (good_.run.spec.engines.at(from.engine).name != bad_.run.spec.engines.at(to.engine).name) {
+    if (!same_program(from.engine, to.engine)) {
       return fail(Exit::not_comparable, "the two variants run on other engines");
     }
     const auto deltas = differing_settings(from, to);
@@ -305,6 +306,15 @@ class Bisection {
     out_.found = Bisected::Found::settings;
     for (const size_t i : smallest) out_.settings.push_back(deltas[i]);
     return {};
+  }
+
+  // Two engines of the spec may be one program with other flags.
+  bool same_program(size_t good, size_t bad) const {
+    const EngineSpec &a = good_.run.spec.engines.at(good), &b = bad_.run.spec.engines.at(bad);
+    const EnginePin then = pin_of(good_.run.lock.engines.at(good));
+    const EnginePin now = pin_of(bad_.run.lock.engines.at(bad));
+    return a.adapter.sha256 == b.adapter.sha256 && a.program == b.program &&
+           then.tree == now.tree && then.binary_sha256 == now.binary_sha256;
   }
 
   // The good variant with these of the settings as the bad one has them.

@@ -28,6 +28,14 @@ Result<store::Selection> select_run(store::Store& store, const std::string& sele
 
 }  // namespace
 
+Error as_not_replayable(Error error, const std::string& run) {
+  const bool ours = error.exit_code == static_cast<int>(Exit::usage) ||
+                    error.exit_code == static_cast<int>(Exit::not_comparable);
+  if (!ours || error.message.starts_with("not replayable")) return error;
+  return Error{.message = "not replayable: " + run + ": " + error.message,
+               .exit_code = static_cast<int>(Exit::not_comparable)};
+}
+
 Result<EarlierRun> earlier_run(store::Store& store, const std::string& selector) {
   TRY_ASSIGN(const store::Selection selection, select_run(store, selector));
   EarlierRun out;
@@ -48,6 +56,10 @@ Result<EarlierRun> earlier_run(store::Store& store, const std::string& selector)
     return not_replayable(out.name, "its lock has another number of engines than its spec");
   }
   out.spec.model_sha256 = out.lock.model_sha256;
+  // Lines of a text that nobody wrote help nobody.
+  for (auto& [key, place] : out.spec.places) place.line = place.column = 0;
+  for (auto& engine : out.spec.engines) engine.place.line = engine.place.column = 0;
+  out.spec.model_place.line = out.spec.model_place.column = 0;
   TRY_ASSIGN(const store::Table cells,
              store.query("SELECT variant, prompt, repeat FROM cells", selection.run));
   for (const auto& row : cells.rows) {

@@ -23,4 +23,8 @@ struct EarlierRun {
 // runs without a lock; usage where the selector chooses nothing.
 Result<EarlierRun> earlier_run(store::Store& store, const std::string& selector);
 
+// What the kept spec cannot have any more is no mistake of the command line. Errors of this machine
+// stay what they are.
+Error as_not_replayable(Error error, const std::string& run);
+
 }  // namespace greta::runner

@@ -25,7 +25,7 @@ Result<Replayed> replay(const Context& context, const ReplayOptions& options, Pr
   TRY_ASSIGN(EarlierRun earlier, earlier_run(store, options.selector));
   RunTask task;
   task.spec = std::move(earlier.spec);
-  if (!options.model.empty()) task.spec.model_file = options.model;
+  if (!options.model.empty()) task.spec.model_file = std::filesystem::absolute(options.model);
   if (const auto model = check_model(task.spec, progress); !model) {
     return fail(Exit::not_comparable, "not replayable: " + earlier.name + ": " +
                                           model.error().message +
@@ -42,7 +42,9 @@ Result<Replayed> replay(const Context& context, const ReplayOptions& options, Pr
   run.executor = options.executor.empty() ? earlier.lock.executor : options.executor;
   run.jobs = options.jobs;
   run.force = true;
-  TRY_ASSIGN(const RunDone done, run_task(context, run, std::move(task), progress, cancel));
+  const auto ran = run_task(context, run, std::move(task), progress, cancel);
+  if (!ran) return tl::unexpected(as_not_replayable(ran.error(), earlier.name));
+  const RunDone& done = *ran;
   if (done.exit_code == static_cast<int>(Exit::interrupted)) {
     return fail(Exit::interrupted, "interrupted");
   }

@@ -15,6 +15,10 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 namespace {
 
+// Of folders below out/, and of a path there: far below what a path may have here.
+constexpr int kMostFolders = 32;
+constexpr size_t kMostNameBytes = 1024;
+
 constexpr auto kReplace = Json::error_handler_t::replace;
 
 // Replaces bare nan and infinities outside of strings by null, so that the rest can be checked.
@@ -148,7 +152,14 @@ Result<std::vector<std::string>> walk_outputs(const fs::path& bundle, Outputs& o
     const std::string name = it->path().lexically_relative(bundle).string();
     const fs::file_status state = it->symlink_status(error);
     if (error) break;
-    if (fs::is_directory(state)) continue;
+    if (fs::is_directory(state)) {
+      if (it.depth() < kMostFolders && name.size() < kMostNameBytes) continue;
+      outputs.problems.push_back(name.substr(0, 60) + "…: folders nested too deeply, removed");
+      outputs.only_torn_tails = false;
+      refused.push_back(it->path());
+      it.disable_recursion_pending();
+      continue;
+    }
     if (!fs::is_regular_file(state)) {
       outputs.problems.push_back(name + ": not a regular file (a link?), removed");
     } else if (!is_utf8(name)) {
@@ -164,7 +175,7 @@ Result<std::vector<std::string>> walk_outputs(const fs::path& bundle, Outputs& o
     return fail(Exit::infrastructure,
                 "cannot walk " + (bundle / "out").string() + ": " + error.message());
   }
-  for (const auto& path : refused) fs::remove(path, error);
+  for (const auto& path : refused) remove_tree(path);
   std::sort(names.begin(), names.end());
   return names;
 }

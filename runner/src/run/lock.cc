@@ -89,7 +89,7 @@ Result<> check_spec_is_locked(const Lock& lock, const Spec& spec, const fs::path
 }
 
 Result<> check_engines_are_locked(const Lock& lock, const std::vector<Engine>& engines,
-                                  const fs::path& file) {
+                                  const std::string& model_sha256, const fs::path& file) {
   if (lock.engines.size() != engines.size()) {
     return fail(Exit::usage, "--locked: " + shown_path(file) + " has another number of engines");
   }
@@ -104,6 +104,9 @@ Result<> check_engines_are_locked(const Lock& lock, const std::vector<Engine>& e
         changed.push_back(std::string(fact) + " was " + (a.empty() ? "none" : a) + ", is " +
                           (b.empty() ? "none" : b));
     }
+  }
+  if (lock.model_sha256 != model_sha256) {
+    changed.push_back("the model's SHA-256 was " + lock.model_sha256 + ", is " + model_sha256);
   }
   if (changed.empty()) return {};
   return fail(Exit::usage, "--locked: not what " + shown_path(file) + " says: " + joined(changed));

@@ -36,6 +36,7 @@ std::filesystem::path lock_file_of(const std::filesystem::path& spec);
 Result<> check_spec_is_locked(const Lock& lock, const Spec& spec,
                               const std::filesystem::path& file);
 Result<> check_engines_are_locked(const Lock& lock, const std::vector<Engine>& engines,
+                                  const std::string& model_sha256,
                                   const std::filesystem::path& file);
 
 }  // namespace greta::runner

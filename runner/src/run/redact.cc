@@ -78,26 +78,30 @@ Result<int64_t> redact(const fs::path& bundle, const std::map<std::string, std::
   int64_t places = 0;
   if (values.empty()) return places;
   const std::vector<Needle> needles = needles_of(values);
-  std::vector<fs::path> files;
+  std::vector<fs::path> files, named;
   std::error_code error;
   for (fs::recursive_directory_iterator it(bundle, error), end; !error && it != end;
        it.increment(error)) {
     std::error_code ignored;
-    if (fs::is_regular_file(it->symlink_status(ignored))) files.push_back(it->path());
+    const std::string name = it->path().filename().string();
+    if (std::any_of(needles.begin(), needles.end(), [&](const Needle& needle) {
+          return name.find(needle.bytes) != std::string::npos;
+        })) {
+      named.push_back(it->path());
+      it.disable_recursion_pending();
+    } else if (fs::is_regular_file(it->symlink_status(ignored))) {
+      files.push_back(it->path());
+    }
   }
   if (error) {
     return fail(Exit::infrastructure,
                 "cannot look for secrets in " + bundle.string() + ": " + error.message());
   }
+  for (const auto& path : named) {
+    remove_tree(path);
+    ++places;
+  }
   for (const auto& file : files) {
-    const std::string name = file.lexically_relative(bundle).string();
-    if (std::any_of(needles.begin(), needles.end(), [&](const Needle& needle) {
-          return name.find(needle.bytes) != std::string::npos;
-        })) {
-      remove_tree(file);
-      ++places;
-      continue;
-    }
     TRY_ASSIGN(const bool found, holds_any(file, needles));
     if (!found) continue;
     TRY_ASSIGN(std::string text, read_file(file));

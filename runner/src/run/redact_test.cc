@@ -26,9 +26,10 @@ TEST(Redact, EveryFormOfASecretIsReplaced) {
   };
   for (const auto& one : kCases) folder.write(one.name, one.before);
   folder.write("out/hunter22.jsonl", "x");
+  folder.write("out/of-hunter22/file", "x");
   const auto places = redact(folder.path(), secrets);
   ASSERT_TRUE(places) << places.error().str();
-  EXPECT_EQ(*places, 6);
+  EXPECT_EQ(*places, 7);
   for (const auto& one : kCases) EXPECT_EQ(*read_file(folder / one.name), one.after) << one.name;
   EXPECT_TRUE(fs::is_empty(folder / "out")) << "a file's name held the secret";
 }

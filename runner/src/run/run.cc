@@ -319,7 +319,9 @@ Result<RunDone> run_task(const Context& context, const RunOptions& options, RunT
   if (task.purpose == "run") TRY(check_baselines(store, task.spec));
   TRY_ASSIGN(Prepared prepared, prepare(task.spec, executor, task.pins, layout, progress, cancel));
   const fs::path lock_file = lock_file_of(task.spec.file);
-  if (task.locked) TRY(check_engines_are_locked(*task.locked, prepared.engines, lock_file));
+  if (task.locked)
+    TRY(check_engines_are_locked(*task.locked, prepared.engines, prepared.inputs.model_sha256,
+                                 lock_file));
   if (options.lock) {
     TRY(write_file(lock_file,
                    nlohmann::ordered_json::parse(resolved_json(prepared)).dump(1) + "\n"));
@@ -348,8 +350,12 @@ Result<int> run_spec(const Context& context, const RunOptions& options, const st
   }
   if (options.locked) {
     const fs::path file = lock_file_of(task.spec.file);
-    TRY_ASSIGN(const std::string text, read_file(file));
-    auto lock = read_lock(text);
+    const auto text = read_file(file);
+    if (!text) {
+      return fail(Exit::usage, "--locked: no lock to obey (" + text.error().message +
+                                   "): `greta run --lock` writes it");
+    }
+    auto lock = read_lock(*text);
     if (!lock) {
       lock.error().file = shown_path(file);
       return tl::unexpected(lock.error());
