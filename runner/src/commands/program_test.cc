@@ -79,6 +79,21 @@ TEST_F(Program, EightAtOnceOnANewStoreRunEveryCellOnce) {
   EXPECT_EQ(query("SELECT count(*), sum(NOT cached), sum(status = 'ok') FROM cells"), "96|12|96\n");
 }
 
+// A ready program is kept by its hash, by whoever is first.
+TEST_F(Program, EightAtOnceKeepOneReadyProgram) {
+  const fs::path file = spec("flags: {GRETA_BEHAVE: slow}\nrepeat: 3\n");
+  for (int round = 0; round < 3; ++round) {
+    const fs::path store = folder_ / ("ready" + std::to_string(round)) / ".greta/store.sqlite";
+    context_.store_path = store;
+    std::vector<pid_t> pids;
+    for (int i = 0; i < 8; ++i) pids.push_back(start(file, store));
+    for (const pid_t pid : pids) EXPECT_EQ(wait_for(pid), 0) << *read_file(folder_ / "log");
+    EXPECT_EQ(query("SELECT count(*), sum(NOT cached), sum(status = 'ok') FROM cells"),
+              "48|6|48\n");
+    fs::remove_all(folder_ / "cache");
+  }
+}
+
 TEST_F(Program, CtrlCStopsItAndItsEngine) {
   const fs::path file = spec("flags: {GRETA_BEHAVE: hang, GRETA_BEHAVE_AT: b}\n");
   const fs::path store = folder_ / ".greta/store.sqlite";

@@ -274,6 +274,13 @@ TEST_F(History, TheLockIsWrittenAndObeyed) {
   EXPECT_EQ(query("SELECT DISTINCT \"commit\" FROM runs"), first + "\n") << "the branch moved on";
   EXPECT_EQ(query("SELECT sum(NOT cached) FROM cells"), "2\n");
 
+  folder_.write("model.gguf", "another model");
+  const auto model = run(file, locked);
+  ASSERT_FALSE(model);
+  EXPECT_EQ(model.error().exit_code, 2);
+  EXPECT_NE(model.error().message.find("the model's SHA-256 was"), std::string::npos)
+      << model.error().message;
+
   at("main", "repeat: 2\n");
   const auto changed = run(file, locked);
   ASSERT_FALSE(changed);

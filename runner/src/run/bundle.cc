@@ -143,6 +143,20 @@ Result<BundleFile> inspect_file(const fs::path& bundle, const std::string& name,
   return file;
 }
 
+// An engine may take away its own rights to what it wrote, or give all to everybody; what is kept
+// can be read and is no program. A folder is opened before it is entered.
+void plain_modes(const fs::path& folder) {
+  std::error_code error;
+  fs::permissions(folder, fs::perms(0755), error);
+  for (fs::recursive_directory_iterator it(folder, error), end; !error && it != end;
+       it.increment(error)) {
+    std::error_code ignored;
+    const fs::file_status state = it->symlink_status(ignored);
+    if (fs::is_directory(state)) fs::permissions(it->path(), fs::perms(0755), ignored);
+    if (fs::is_regular_file(state)) fs::permissions(it->path(), fs::perms(0644), ignored);
+  }
+}
+
 Result<std::vector<std::string>> walk_outputs(const fs::path& bundle, Outputs& outputs) {
   std::vector<std::string> names;
   std::vector<fs::path> refused;
@@ -238,6 +252,7 @@ Result<BundleFile> describe_file(const fs::path& bundle, const std::string& name
 
 Result<Outputs> inspect_outputs(const fs::path& bundle, const Adapter& adapter) {
   Outputs outputs;
+  plain_modes(bundle / "out");
   std::vector<Rule> rules;
   for (const auto& rule : adapter.outputs) rules.push_back({.matched = false, .rule = &rule});
   TRY_ASSIGN(const auto names, walk_outputs(bundle, outputs));

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "spec/adapter.h"
 #include "store/store.h"
 #include "system/files.h"
 #include "system/test_folder.h"
@@ -86,6 +87,25 @@ TEST(BundleOutputs, EveryDamageIsNamedWithItsPlace) {
     EXPECT_EQ(outputs->problems[0], test.problem);
     EXPECT_EQ(outputs->only_torn_tails, test.torn_only) << test.bytes;
   }
+}
+
+TEST(BundleOutputs, ModesArePlainAndDeepFoldersAreRefused) {
+  const TestFolder folder;
+  folder.write("out/a.jsonl", "{\"x\":1}\n");
+  folder.write("out/closed/b.jsonl", "{\"x\":2}\n");
+  fs::permissions(folder / "out/a.jsonl", fs::perms(06777));
+  fs::permissions(folder / "out/closed", fs::perms(0));
+  std::string deep = "out";
+  for (int i = 0; i < 40; ++i) deep += "/d";
+  folder.write(deep + "/c.jsonl", "{\"x\":3}\n");
+  const auto outputs = inspect_outputs(folder.path(), builtin_adapter());
+  ASSERT_TRUE(outputs) << outputs.error().str();
+  EXPECT_EQ(outputs->files.size(), 2u);
+  ASSERT_EQ(outputs->problems.size(), 1u);
+  EXPECT_NE(outputs->problems[0].find("nested too deeply"), std::string::npos);
+  EXPECT_FALSE(fs::exists(folder.path() / deep));
+  EXPECT_EQ(fs::status(folder / "out/a.jsonl").permissions(), fs::perms(0644));
+  EXPECT_EQ(fs::status(folder / "out/closed").permissions(), fs::perms(0755));
 }
 
 TEST(BundleOutputs, LinksAndMissingOutputsAreRefused) {

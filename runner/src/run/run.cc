@@ -143,7 +143,8 @@ class Run {
     const auto ok = std::count_if(cells.rows.begin(), cells.rows.end(),
                                   [](const auto& row) { return row.status == "ok"; });
     progress_.say("interrupted: " + std::to_string(ok) + " of " + std::to_string(wanted_.size()) +
-                  " cells are complete; the same command goes on from there");
+                  " cells are complete" +
+                  (task_.purpose == "replay" ? "" : "; the same command goes on from there"));
     finished("interrupted", static_cast<int>(Exit::interrupted), "");
     return RunDone{name_, static_cast<int>(Exit::interrupted)};
   }

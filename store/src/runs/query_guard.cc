@@ -145,6 +145,9 @@ std::string suggestion(Database& db, std::string_view message, std::string_view 
     auto& target = sql.find(view) == std::string_view::npos ? all : near;
     target.insert(target.end(), columns.begin(), columns.end());
   }
+  // Other tables may have a column of that very name: it is none of those asked about.
+  std::erase(near, column);
+  std::erase(all, column);
   const std::string hint = did_you_mean(column, near);
   return hint.empty() ? did_you_mean(column, all) : hint;
 }

@@ -11,6 +11,7 @@
 
 #include "contract/text.h"
 #include "ingest/ingest.h"
+#include "runs/run_check.h"
 #include "runs/store_runs.h"
 #include "tables/store_impl.h"
 
@@ -226,6 +227,8 @@ Result<> check_cells(const json& cells) {
     TRY_ASSIGN(const std::string axes, text_from(cell["variant_json"], "variant_json"));
     if (!json::parse(axes, nullptr, /*allow_exceptions=*/false).is_object())
       return tl::unexpected(wrong("`variant_json` of a cell is no JSON object"));
+    if (bundle.is_null() && cell["status"] == "ok")
+      return tl::unexpected(wrong("a cell that ended ok has no bundle"));
     const json place = {cell["variant"], cell["prompt"], cell["repeat"]};
     if (!places.insert(place.dump()).second)
       return tl::unexpected(wrong("cell " + printable(place.dump(), 200) + " stands twice"));
@@ -264,6 +267,7 @@ Result<json> parse_run(Database& db, std::string_view text) {
   TRY(check_name(run["run"]));
   TRY(one_of(run["run"], "provenance", {"recorded", "executed", "reenacted"}));
   TRY(one_of(run["run"], "status", {"complete", "failed", "interrupted"}));
+  TRY(check_run_row(run["run"]));
   TRY(check_cells(run["cells"]));
   TRY(check_gate_rows(run["gates"]));
   // One way to write it, so that a key cannot stand twice and equal runs are equal bytes.
@@ -339,6 +343,7 @@ Result<> ingest_bundles(Database& db, const json& run,
                read_all(source, std::string(kManifestName), kManifestMost));
     if (sha256_hex(manifest) != hash)
       return fail(Exit::usage, "bundle " + hash + ": its manifest.json has another hash");
+    TRY(check_cells_of_bundle(run, hash, manifest));
     TRY(ingest(db, manifest, source));
   }
   return {};

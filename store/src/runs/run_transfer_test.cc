@@ -21,6 +21,9 @@ class Transfer : public StoreFixture {
     bundle.prompts = {"p1", "p2"};
     bundle.files["out/k.jsonl"] = {
         .bytes = "{\"request\":\"p1\",\"v\":1}\n{\"request\":\"p2\",\"v\":2}\n{\"v\":3}\n"};
+    const auto identity = [&](const std::string& prompt) {
+      return "id-" + bundle.variant + prompt + std::to_string(bundle.salt);
+    };
     bundle_ = *store().ingest_bundle(write_bundle(bundle));
     RunStart start;
     start.milestone = "B1";
@@ -31,7 +34,7 @@ class Transfer : public StoreFixture {
     start.baseline = {"B0@recorded"};
     start.cells_planned = 3;
     const std::string run = *store().begin_run(start);
-    CellRow cell{.identity = "aa",
+    CellRow cell{.identity = identity("p1"),
                  .variant = "X=1",
                  .variant_json = R"({"X":"1"})",
                  .prompt = "p1",
@@ -43,6 +46,7 @@ class Transfer : public StoreFixture {
                  .cached = true};
     EXPECT_TRUE(store().add_cell(run, cell));
     cell.prompt = cell.request = "p2";
+    cell.identity = identity("p2");
     EXPECT_TRUE(store().add_cell(run, cell));
     cell.repeat = 1;
     cell.status = "failed";
@@ -195,6 +199,18 @@ TEST_F(Transfer, WhatIsRefused) {
       {[](json& j) { j["cells"][0].erase("repeat"); }, "`repeat` is missing"},
       {[](json& j) { j["cells"][0]["status"] = "fine"; }, "`status` is `fine`"},
       {[](json& j) { j["cells"][0]["bundle"] = std::string(64, 'a'); }, "has another hash"},
+      {[](json& j) { j["run"]["milestone"] = "../../B1"; }, "is no name of a milestone"},
+      {[](json& j) { j["run"]["started_at"] = "not a date"; }, "`started_at` is no time"},
+      {[](json& j) { j["run"]["accepted"] = 7; }, "`accepted` is neither 0 nor 1"},
+      {[](json& j) { j["run"]["cells_planned"] = -5; }, "`cells_planned` is no number"},
+      {[](json& j) { j["run"]["purpose"] = "fun"; }, "`purpose` is none of"},
+      {[](json& j) { j["run"]["provenance"] = "recorded"; }, "another provenance"},
+      {[](json& j) { std::swap(j["cells"][0]["identity"], j["cells"][1]["identity"]); },
+       "none of its bundle's"},
+      {[](json& j) { j["cells"][0]["status"] = "failed"; }, "is another one in its bundle"},
+      {[](json& j) { j["cells"][0]["repeat"] = 99; }, "is another one in its bundle"},
+      {[](json& j) { j["cells"][0]["cached"] = 0; }, "is another one in its bundle"},
+      {[](json& j) { j["cells"][0]["bundle"] = nullptr; }, "ended ok has no bundle"},
       {[](json& j) { j["gates"][1]["id"] = "g"; }, "gate \"g\" stands twice"},
       {[](json& j) { j["gates"][0]["status"] = 3; }, "`status` is no text"},
       {[](json& j) { j["gates"] = 3; }, "its gates are no list"},
