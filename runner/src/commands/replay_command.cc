@@ -33,7 +33,18 @@ Result<> run_replay(Context& context, const ReplayOptions& options) {
   install_signal_handlers();
   Progress progress(
       {.terminal = isatty(STDERR_FILENO) == 1, .json = false, .verbosity = context.verbosity});
-  TRY_ASSIGN(const Replayed replayed, replay(context, options, progress, process_cancel()));
+  const auto replayed_or = replay(context, options, progress, process_cancel());
+  if (!replayed_or) {
+    // The answer "not replayable" is data as much as a verdict is.
+    if (context.json && replayed_or.error().exit_code == static_cast<int>(Exit::not_comparable)) {
+      const nlohmann::ordered_json out = {{"verdict", "not_replayable"},
+                                          {"reason", replayed_or.error().message}};
+      std::cout << out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n"
+                << std::flush;
+    }
+    return tl::unexpected(replayed_or.error());
+  }
+  const Replayed& replayed = *replayed_or;
   std::cout << (context.json ? as_json(replayed) : as_text(replayed)) << std::flush;
   if (!std::cout) return fail(Exit::infrastructure, "standard output cannot be written");
   const int code = store::exit_code(replayed.diff);

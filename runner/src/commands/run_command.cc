@@ -55,11 +55,10 @@ void register_run(CLI::App& app, Context& context) {
   run->add_option("--var", *vars, "NAME=VALUE: a value for the spec's `vars:`")
       ->allow_extra_args(false);
   run->add_flag("--force", options->force, "run cells again that are known already");
-  CLI::Option* lock = run->add_flag("--lock", options->lock,
-                                    "write what the spec resolves to beside it, as SPEC.lock.json");
-  run->add_flag(
-         "--locked", options->locked,
-         "run what SPEC.lock.json says: commit, program, image; else stop and say what changed")
+  CLI::Option* lock = run->add_flag(
+      "--lock", options->lock, "write what B3.21.yaml resolves to beside it, as B3.21.lock.json");
+  run->add_flag("--locked", options->locked,
+                "run what that file says: commit, program, image; else stop and say what changed")
       ->excludes(lock);
   run->add_flag("--dry-run", options->dry_run, "show the plan and stop");
   run->add_flag("--fail-fast", options->fail_fast, "start nothing after the first failed attempt");
