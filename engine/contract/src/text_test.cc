@@ -25,6 +25,12 @@ TEST(DidYouMean, QuotesTheName) {
   EXPECT_EQ(did_you_mean("other", {"flags"}), "");
 }
 
+TEST(Joined, PutsTheSeparatorBetweenAnyTwo) {
+  EXPECT_EQ(joined({}), "");
+  EXPECT_EQ(joined({"a", "", "b"}), "a, , b");
+  EXPECT_EQ(joined({"", "a"}, " | "), " | a");
+}
+
 TEST(Printable, EscapesControlBytesAndCuts) {
   EXPECT_EQ(printable("a\x1b[0m\n"), "a\\x1b[0m\\x0a");
   EXPECT_EQ(printable("abcdef", 3), "abc…");

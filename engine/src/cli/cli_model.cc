@@ -47,10 +47,9 @@ Result<BackendOptions> backend_options(const ModelOptions& options) {
   out.threads = options.threads == 0 ? usable_cpus() : options.threads;
   const auto unknown = [](const char* option, const std::string& value,
                           const std::vector<std::string>& values) {
-    std::string all;
-    for (const auto& each : values) all += (all.empty() ? "" : ", ") + each;
     return fail(EngineExit::usage, std::string(option) + " " + printable(value) +
-                                       ": expected one of " + all + did_you_mean(value, values));
+                                       ": expected one of " + joined(values) +
+                                       did_you_mean(value, values));
   };
   if (options.numerics == "fast") {
     out.numerics = Numerics::fast;

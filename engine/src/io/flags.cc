@@ -106,12 +106,6 @@ bool is_phase(std::string_view item) {
   return item.starts_with("decode") && number(item.substr(6)) >= 0;
 }
 
-std::string joined(const std::vector<std::string>& words) {
-  std::string out;
-  for (const auto& word : words) out += (out.empty() ? "" : ", ") + word;
-  return out;
-}
-
 tl::unexpected<Error> bad_value(const FlagInfo& flag, std::string_view value,
                                 const std::string& want) {
   return fail(EngineExit::usage,

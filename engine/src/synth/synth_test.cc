@@ -17,10 +17,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-class Synth : public testing::Test {
+class Synth : public ::testing::Test {
  protected:
   void SetUp() override {
-    folder_ = fs::path(testing::TempDir()) / ("synth-" + std::to_string(getpid()));
+    folder_ = fs::path(::testing::TempDir()) / ("synth-" + std::to_string(getpid()));
     fs::create_directories(folder_);
   }
   void TearDown() override { fs::remove_all(folder_); }

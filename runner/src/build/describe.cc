@@ -1,15 +1,13 @@
 #include "build/describe.h"
 
-#include <nlohmann/json.hpp>
-
 #include "contract/schema.h"
 #include "store/store.h"
 #include "system/environment.h"
 #include "system/files.h"
+#include "system/json.h"
 
 namespace greta::runner {
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
 namespace {
 
 constexpr double kDescribeTimeout_s = 60;
@@ -44,7 +42,7 @@ Result<std::string> ask_description(const Executor& executor, const Engine& engi
                                           "): " + log_tail(folder / "err", 600));
   }
   TRY_ASSIGN(const std::string text, read_file(folder / "out"));
-  if (!Json::parse(text, nullptr, false).is_object()) {
+  if (!SortedJson::parse(text, nullptr, false).is_object()) {
     return fail(Exit::infrastructure, "`" + engine.shown() +
                                           " describe --json` printed no JSON object; an engine "
                                           "with another command line needs `engine.adapter`");
@@ -68,7 +66,7 @@ Result<> describe_engine(const Executor& executor, const Machine& machine, const
     TRY(write_file(known, *text));
   }
   engine.describe_json = *text;
-  const Json json = Json::parse(engine.describe_json, nullptr, false);
+  const SortedJson json = SortedJson::parse(engine.describe_json, nullptr, false);
   if (!json.is_object()) return {};
   const auto version = json.find("contract_version");
   const int understood = builtin_schema().version;

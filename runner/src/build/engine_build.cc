@@ -2,19 +2,17 @@
 
 #include <unistd.h>
 
-#include <nlohmann/json.hpp>
-
 #include "build/describe.h"
 #include "build/kept_engine.h"
 #include "build/source.h"
 #include "container/image.h"
 #include "store/store.h"
 #include "system/files.h"
+#include "system/json.h"
 #include "system/lock.h"
 
 namespace greta::runner {
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
 namespace {
 
 constexpr double kBuildTimeout_s = 3600;
@@ -102,14 +100,14 @@ Result<std::string> build(const EngineSpec& spec, const Executor& executor, cons
   if (!error) fs::permissions(kept / name, fs::perms(0755), error);
   if (error) return fail(Exit::infrastructure, "cannot keep the engine: " + error.message());
   TRY_ASSIGN(const std::string hash, store::sha256_file(kept / name));
-  const Json json = {{"binary", name},
-                     {"sha256", hash},
-                     {"build_key", key},
-                     {"argv", spec.build},
-                     {"commit", source.commit},
-                     {"tree", source.tree},
-                     {"executor", executor.version()},
-                     {"seconds", finished.wall_s}};
+  const SortedJson json = {{"binary", name},
+                           {"sha256", hash},
+                           {"build_key", key},
+                           {"argv", spec.build},
+                           {"commit", source.commit},
+                           {"tree", source.tree},
+                           {"executor", executor.version()},
+                           {"seconds", finished.wall_s}};
   TRY(write_file(kept / "build.json", json.dump(2) + "\n"));
   step.done("built engine");
   return hash;
@@ -128,10 +126,10 @@ struct Making {
 
 std::string key_of(const EngineSpec& engine, const std::string& tree,
                    const std::string& surroundings) {
-  const Json key = {{"sources", tree},
-                    {"argv", engine.build},
-                    {"artifact", engine.artifact},
-                    {"surroundings", surroundings}};
+  const SortedJson key = {{"sources", tree},
+                          {"argv", engine.build},
+                          {"artifact", engine.artifact},
+                          {"surroundings", surroundings}};
   return store::sha256_hex(key.dump());
 }
 

@@ -6,13 +6,12 @@
 
 #include "run/run_fixture.h"
 #include "system/environment.h"
+#include "system/test_cancel.h"
 
 namespace greta::runner {
 namespace {
 
 namespace fs = std::filesystem;
-const Cancel kNever;
-
 class EngineBuild : public Experiment {
  protected:
   void SetUp() override {

@@ -2,18 +2,16 @@
 
 #include <unistd.h>
 
-#include <nlohmann/json.hpp>
-
 #include "store/store.h"
 #include "system/environment.h"
 #include "system/files.h"
+#include "system/json.h"
 
 namespace greta::runner {
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
 namespace {
 
-std::string text_of(const Json& json, const char* key) {
+std::string text_of(const SortedJson& json, const char* key) {
   const auto found = json.find(key);
   return found != json.end() && found->is_string() ? found->get<std::string>() : "";
 }
@@ -21,7 +19,7 @@ std::string text_of(const Json& json, const char* key) {
 std::optional<KeptEngine> read_kept(const fs::path& folder) {
   const auto text = read_file(folder / "build.json");
   if (!text) return std::nullopt;
-  const Json json = Json::parse(*text, nullptr, false);
+  const SortedJson json = SortedJson::parse(*text, nullptr, false);
   if (!json.is_object()) return std::nullopt;
   KeptEngine kept{.folder = folder,
                   .binary = folder / text_of(json, "binary"),
@@ -93,7 +91,7 @@ Result<KeptEngine> keep_program(const fs::path& binary, const std::string& sha25
   if (error) {
     return fail(Exit::infrastructure, "cannot keep " + binary.string() + ": " + error.message());
   }
-  const Json json = {{"binary", name}, {"sha256", sha256}, {"build_key", key}, {"tree", ""}};
+  const SortedJson json = {{"binary", name}, {"sha256", sha256}, {"build_key", key}, {"tree", ""}};
   TRY(write_file(work / "kept" / "build.json", json.dump(2) + "\n"));
   return keep_engine(work / "kept", layout, key);
 }

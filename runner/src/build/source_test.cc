@@ -3,14 +3,13 @@
 #include <gtest/gtest.h>
 
 #include "system/files.h"
+#include "system/test_cancel.h"
 #include "system/test_folder.h"
 
 namespace greta::runner {
 namespace {
 
 namespace fs = std::filesystem;
-const Cancel kNever;
-
 class SourceTest : public testing::Test {
  protected:
   void SetUp() override {

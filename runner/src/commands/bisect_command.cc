@@ -3,15 +3,13 @@
 #include <unistd.h>
 
 #include <iostream>
-#include <nlohmann/json.hpp>
 
 #include "replay/bisect.h"
 #include "system/context.h"
+#include "system/json.h"
 
 namespace greta::runner {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 const char* found_name(Bisected::Found found) {
   switch (found) {

@@ -1,20 +1,18 @@
 // greta bundle export|import: runs from one machine to another, as one archive.
 
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "contract/text.h"
 #include "run/history.h"
 #include "system/context.h"
 #include "system/files.h"
+#include "system/json.h"
 #include "system/layout.h"
 #include "transfer/export.h"
 #include "transfer/import.h"
 
 namespace greta::runner {
 namespace {
-
-using nlohmann::json;
 
 struct ExportWords {
   std::vector<std::string> runs;
@@ -46,12 +44,12 @@ Result<> export_all(Context& context, const ExportWords& words) {
               (done.images > 0 ? ", " + count_of(done.images, "image") : "") + ", " +
               human_bytes(static_cast<double>(done.bytes)));
   if (context.json) {
-    std::printf("%s\n", json({{"file", words.file},
-                              {"runs", done.runs},
-                              {"bundles", done.bundles},
-                              {"engines", done.engines},
-                              {"images", done.images},
-                              {"bytes", done.bytes}})
+    std::printf("%s\n", SortedJson({{"file", words.file},
+                                    {"runs", done.runs},
+                                    {"bundles", done.bundles},
+                                    {"engines", done.engines},
+                                    {"images", done.images},
+                                    {"bytes", done.bytes}})
                             .dump()
                             .c_str());
   } else {
@@ -63,7 +61,7 @@ Result<> export_all(Context& context, const ExportWords& words) {
 Result<> import_all(Context& context, const std::vector<std::string>& files, int64_t most_bytes) {
   TRY_ASSIGN(store::Store store, context.open_store(store::Access::read_write));
   TRY_ASSIGN(const Layout layout, make_layout(context.find_store()));
-  json imported = json::array();
+  SortedJson imported = SortedJson::array();
   for (const std::string& file : files) {
     TRY_ASSIGN(const ImportedArchive done,
                import_archive(store, layout, file, most_bytes, process_cancel()));
@@ -81,7 +79,7 @@ Result<> import_all(Context& context, const std::vector<std::string>& files, int
                   run.accepted_elsewhere + " is, and stays so (greta accept " + run.name + ")");
     }
   }
-  if (context.json) std::printf("%s\n", json({{"runs", imported}}).dump().c_str());
+  if (context.json) std::printf("%s\n", SortedJson({{"runs", imported}}).dump().c_str());
   return {};
 }
 

@@ -4,17 +4,16 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "container/executor.h"
 #include "system/context.h"
 #include "system/environment.h"
 #include "system/files.h"
+#include "system/json.h"
 #include "system/layout.h"
 
 namespace greta::runner {
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 namespace {
 
 constexpr int64_t kLittleDiskBytes = int64_t{10} << 30, kNoDiskBytes = int64_t{2} << 30;

@@ -10,13 +10,12 @@
 
 #include "run/run_fixture.h"
 #include "system/process.h"
+#include "system/test_cancel.h"
 
 namespace greta::runner {
 namespace {
 
 namespace fs = std::filesystem;
-const Cancel kNever;
-
 class Program : public Experiment {
  protected:
   // Starts `greta run FILE` and does not wait for it.

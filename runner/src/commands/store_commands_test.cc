@@ -5,15 +5,14 @@
 
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "system/context.h"
+#include "system/json.h"
 
 namespace greta::runner {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
 
 class StoreCommands : public testing::Test {
  protected:
@@ -63,21 +62,21 @@ class StoreCommands : public testing::Test {
     EXPECT_TRUE(opened);
     const std::string line = "{\"phase\":\"decode0\",\"top1_id\":7}\n";
     write(root_ / "b/out/readout.jsonl", line);
-    write(root_ / "b/manifest.json", json({{"manifest", 1},
-                                           {"provenance", "executed"},
-                                           {"status", "ok"},
-                                           {"milestone", "B3.21"},
-                                           {"environment", {{"commit", "c0ffee"}}},
-                                           {"cells",
-                                            {{{"identity", "aa"},
-                                              {"prompt", "p4_sys"},
-                                              {"request", "p4_sys"},
-                                              {"status", "ok"}}}},
-                                           {"files",
-                                            {{{"name", "out/readout.jsonl"},
-                                              {"bytes", line.size()},
-                                              {"sha256", store::sha256_hex(line)},
-                                              {"role", "records"}}}}})
+    write(root_ / "b/manifest.json", SortedJson({{"manifest", 1},
+                                                 {"provenance", "executed"},
+                                                 {"status", "ok"},
+                                                 {"milestone", "B3.21"},
+                                                 {"environment", {{"commit", "c0ffee"}}},
+                                                 {"cells",
+                                                  {{{"identity", "aa"},
+                                                    {"prompt", "p4_sys"},
+                                                    {"request", "p4_sys"},
+                                                    {"status", "ok"}}}},
+                                                 {"files",
+                                                  {{{"name", "out/readout.jsonl"},
+                                                    {"bytes", line.size()},
+                                                    {"sha256", store::sha256_hex(line)},
+                                                    {"role", "records"}}}}})
                                          .dump());
     return opened->import_bundle(root_ / "b").value_or("");
   }
@@ -104,7 +103,7 @@ TEST_F(StoreCommands, ImportListShow) {
   EXPECT_NE(first.err.find("52 runs"), std::string::npos) << first.err;
   EXPECT_EQ(greta({"import", "experiments/history/milestones.yaml"}).out, first.out);
   const Answer list = greta({"list", "--milestone", "B3.2[01]", "--json"});
-  const json runs = json::parse(list.out);
+  const SortedJson runs = SortedJson::parse(list.out);
   ASSERT_EQ(runs.size(), 2U);
   EXPECT_EQ(runs[0]["provenance"], "recorded");
   EXPECT_NE(greta({"list"}).out.find("B3.42-recorded-"), std::string::npos);
@@ -112,7 +111,7 @@ TEST_F(StoreCommands, ImportListShow) {
   EXPECT_EQ(show.exit_code, 0) << show.err;
   for (const char* part : {"Cells", "Flags", "GRETA_ATTN_DECODE_REF", "mfma_vs_valu", "outcome"})
     EXPECT_NE(show.out.find(part), std::string::npos) << part;
-  const json shown = json::parse(greta({"show", "B3.20@recorded", "--json"}).out);
+  const SortedJson shown = SortedJson::parse(greta({"show", "B3.20@recorded", "--json"}).out);
   EXPECT_EQ(shown["run"]["milestone"], "B3.20");
   EXPECT_EQ(shown["cells"].size(), 17U);
 }
@@ -135,7 +134,7 @@ TEST_F(StoreCommands, QueryInEveryFormat) {
   EXPECT_EQ(ask("--md"),
             "| prompt | layer | attn_out_mae |\n| --- | --- | --- |\n| p4_sys | 31 | 0.0419899 |\n"
             "| p5_ba | 31 | 0.0438694 |\n");
-  EXPECT_EQ(json::parse(ask("--json"))[1]["attn_out_mae"], 0.0438694);
+  EXPECT_EQ(SortedJson::parse(ask("--json"))[1]["attn_out_mae"], 0.0438694);
   EXPECT_EQ(ask("--jsonl").substr(0, 50),
             "{\"prompt\": \"p4_sys\", \"layer\": 31, \"attn_out_mae\": ");
 }
@@ -167,15 +166,16 @@ TEST_F(StoreCommands, ADiffNamesThePackagesThatDiffer) {
   const std::string lists[] = {"hipcc 5.7 amd64\nlibc6 2.41 amd64\n",
                                "hipcc 6.4 amd64\nlibc6 2.41 amd64\n"};
   for (const std::string& list : lists) {
-    write(root_ / "b/manifest.json", json({{"manifest", 1},
-                                           {"provenance", "executed"},
-                                           {"status", "ok"},
-                                           {"milestone", "M" + std::to_string(list == lists[1])},
-                                           {"environment",
-                                            {{"image.packages_sha256", store::sha256_hex(list)},
-                                             {"gpu.amd.sclk_mhz_now", list}}},
-                                           {"files", json::array()}})
-                                         .dump());
+    write(root_ / "b/manifest.json",
+          SortedJson({{"manifest", 1},
+                      {"provenance", "executed"},
+                      {"status", "ok"},
+                      {"milestone", "M" + std::to_string(list == lists[1])},
+                      {"environment",
+                       {{"image.packages_sha256", store::sha256_hex(list)},
+                        {"gpu.amd.sclk_mhz_now", list}}},
+                      {"files", SortedJson::array()}})
+              .dump());
     auto opened = store::Store::open(root_ / "store.sqlite", store::Access::read_write);
     ASSERT_TRUE(opened->import_bundle(root_ / "b"));
   }
@@ -198,7 +198,7 @@ TEST_F(StoreCommands, TheLatestStandsInUntilOneIsAccepted) {
   EXPECT_NE(before.err.find("no accepted run"), std::string::npos) << before.err;
   EXPECT_EQ(greta({"accept", "B3.21"}).exit_code, 0);
   EXPECT_EQ(greta({"query", "SELECT 1", "--run", "B3.21"}).err, "");
-  EXPECT_EQ(json::parse(greta({"list", "--json"}).out)[0]["accepted"], true);
+  EXPECT_EQ(SortedJson::parse(greta({"list", "--json"}).out)[0]["accepted"], true);
   EXPECT_NE(run, "");
 }
 

@@ -1,4 +1,5 @@
 #include "commands/table_output.h"
+#include "system/json.h"
 
 #include <array>
 #include <cerrno>
@@ -6,15 +7,12 @@
 #include <cmath>
 #include <csignal>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <set>
 
 namespace greta::runner {
 namespace {
 
 using store::Value;
-using json = nlohmann::ordered_json;
-
 bool is_number(const Value& value) {
   return value.type == Value::Type::integer || value.type == Value::Type::real;
 }
@@ -169,7 +167,7 @@ class JsonWriter : public TableWriter {
   bool row(const std::vector<Value>& values) override {
     std::string out = list_ ? (first_ ? "\n  {" : ",\n  {") : "{";
     for (size_t i = 0; i < values.size(); ++i) {
-      out += (i == 0 ? "" : ", ") + dump(json(keys_[i])) + ": " + json_of(values[i]);
+      out += (i == 0 ? "" : ", ") + dump(Json(keys_[i])) + ": " + json_of(values[i]);
     }
     first_ = false;
     return write_(out + (list_ ? "}" : "}\n"));
@@ -177,14 +175,14 @@ class JsonWriter : public TableWriter {
   bool finish() override { return !list_ || write_(first_ ? "]\n" : "\n]\n"); }
 
  private:
-  static std::string dump(const json& value) {
-    return value.dump(-1, ' ', false, json::error_handler_t::replace);
+  static std::string dump(const Json& value) {
+    return value.dump(-1, ' ', false, Json::error_handler_t::replace);
   }
   static std::string json_of(const Value& value) {
     if (value.type == Value::Type::null) return "null";
     if (value.type == Value::Type::integer) return std::to_string(value.integer);
     if (value.type == Value::Type::real && std::isfinite(value.real)) return to_text(value);
-    return dump(json(to_text(value)));
+    return dump(Json(to_text(value)));
   }
   Write write_;
   bool list_;

@@ -5,11 +5,10 @@
 #include "conform/trial.h"
 #include "contract/text.h"
 #include "spec/spec_flags.h"
+#include "system/json.h"
 
 namespace greta::runner {
 namespace {
-using Json = nlohmann::json;
-
 constexpr const char* kSection = "ENGINE describe --json";
 
 Result<Outcome> prints_one_object(Trial& trial) {
@@ -23,7 +22,7 @@ Result<Outcome> prints_one_object(Trial& trial) {
                   d->text.empty() ? "nothing" : "`" + printable(d->text) + "`");
   }
   const int known = builtin_schema().version;
-  const Json version = d->json->value("contract_version", Json());
+  const SortedJson version = d->json->value("contract_version", SortedJson());
   if (version != known) {
     return failed("`contract_version` " + std::to_string(known), version.dump());
   }
@@ -31,7 +30,7 @@ Result<Outcome> prints_one_object(Trial& trial) {
 }
 
 // The type of a part, as JSON names it, or what is wrong.
-std::string wrong_part(const Json& json, const std::string& key, Json::value_t type,
+std::string wrong_part(const SortedJson& json, const std::string& key, SortedJson::value_t type,
                        const std::string& path) {
   const auto at = json.find(key);
   if (at == json.end()) return path + key + " is missing";
@@ -39,19 +38,19 @@ std::string wrong_part(const Json& json, const std::string& key, Json::value_t t
   return {};
 }
 
-std::string wrong_backends(const Json& backends) {
+std::string wrong_backends(const SortedJson& backends) {
   bool any = false;
   for (size_t i = 0; i < backends.size(); ++i) {
-    const Json& one = backends[i];
+    const SortedJson& one = backends[i];
     const std::string path = "backends[" + std::to_string(i) + "].";
     if (!one.is_object()) return path.substr(0, path.size() - 1) + " is " + one.type_name();
-    for (const auto& [key, type] : {std::pair{"name", Json::value_t::string},
-                                    std::pair{"available", Json::value_t::boolean}}) {
+    for (const auto& [key, type] : {std::pair{"name", SortedJson::value_t::string},
+                                    std::pair{"available", SortedJson::value_t::boolean}}) {
       if (auto wrong = wrong_part(one, key, type, path); !wrong.empty()) return wrong;
     }
     const bool available = one["available"].get<bool>();
     any |= available;
-    auto wrong = wrong_part(one, available ? "isa" : "why", Json::value_t::string, path);
+    auto wrong = wrong_part(one, available ? "isa" : "why", SortedJson::value_t::string, path);
     if (!wrong.empty()) return wrong;
   }
   return any ? "" : "no backend is available";
@@ -60,7 +59,7 @@ std::string wrong_backends(const Json& backends) {
 Result<Outcome> has_all_parts(Trial& trial) {
   TRY_ASSIGN(const Description* const d, trial.description());
   if (!d->json) return skipped("nothing was described");
-  using T = Json::value_t;
+  using T = SortedJson::value_t;
   const std::string expected =
       "engine, version, build {commit, dirty}, backends [{name, available, isa or why}], flags, "
       "records";
@@ -82,12 +81,12 @@ Result<Outcome> has_all_parts(Trial& trial) {
   return passed();
 }
 
-std::string wrong_row(const Json& flag) {
+std::string wrong_row(const SortedJson& flag) {
   static const std::vector<std::string> kTypes = {"boolean", "integer", "choice",    "list",
                                                   "layers",  "heads",   "positions", "phases",
                                                   "file",    "text"};
   if (!flag.is_object()) return std::string("a row is ") + flag.type_name();
-  using T = Json::value_t;
+  using T = SortedJson::value_t;
   if (auto wrong = wrong_part(flag, "name", T::string, "a row's "); !wrong.empty()) return wrong;
   const std::string name = flag["name"];
   for (const char* key : {"type", "default", "doc"}) {
@@ -114,7 +113,7 @@ Result<Outcome> has_a_sane_flag_table(Trial& trial) {
   }
   const std::string expected = "rows of name (GRETA_…, once), type, choices, default and doc";
   std::set<std::string> names;
-  for (const Json& flag : (*d->json)["flags"]) {
+  for (const SortedJson& flag : (*d->json)["flags"]) {
     if (auto wrong = wrong_row(flag); !wrong.empty()) return failed(expected, wrong);
     if (!names.insert(flag["name"].get<std::string>()).second) {
       return failed(expected, flag["name"].get<std::string>() + " twice");
@@ -122,7 +121,7 @@ Result<Outcome> has_a_sane_flag_table(Trial& trial) {
   }
   // A default must be a value that an experiment could have set; "" stands for "not set".
   Spec defaults = trial.subject().spec();
-  for (const Json& flag : d->flags) {
+  for (const SortedJson& flag : d->flags) {
     if (flag["default"] != "") defaults.flags[flag["name"]] = flag["default"].get<std::string>();
   }
   defaults.flag_places.clear();

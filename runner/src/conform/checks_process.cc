@@ -8,12 +8,11 @@
 
 #include "conform/trial.h"
 #include "system/files.h"
+#include "system/json.h"
 
 namespace greta::runner {
 namespace {
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
-
 constexpr const char* kSignals = "Signals and processes";
 constexpr const char* kWrites = "ENGINE run";
 // More than any engine answers before it is stopped.
@@ -25,7 +24,7 @@ std::string many_requests(int count) {
   for (int i = 0; i < count; ++i) {
     char id[16];
     std::snprintf(id, sizeof id, "s%05d", i);  // ids of one length: an engine may count bytes
-    out += Json({{"id", id}, {"text", "The capital of Argentina is"}}).dump() + "\n";
+    out += SortedJson({{"id", id}, {"text", "The capital of Argentina is"}}).dump() + "\n";
   }
   return out;
 }

@@ -7,11 +7,10 @@
 #include "contract/text.h"
 #include "spec/adapter.h"
 #include "system/files.h"
+#include "system/json.h"
 
 namespace greta::runner {
 namespace {
-using Json = nlohmann::json;
-
 constexpr const char* kRun = "ENGINE run";
 constexpr const char* kHolds = "What DIR holds afterwards";
 
@@ -84,17 +83,17 @@ Result<Outcome> records_are_as_described(Trial& trial) {
   return passed();
 }
 
-std::string wrong_kernel(const Json& kernel) {
+std::string wrong_kernel(const SortedJson& kernel) {
   if (!kernel.is_object()) return std::string("a kernel is ") + kernel.type_name();
-  const Json id = kernel.value("id", Json());
+  const SortedJson id = kernel.value("id", SortedJson());
   if (!id.is_string()) return "a kernel without `id`";
   const std::string name = "kernel " + printable(id.get<std::string>());
-  const Json hash = kernel.value("code_hash", Json());
+  const SortedJson hash = kernel.value("code_hash", SortedJson());
   if (!hash.is_string() || hash.get<std::string>().size() != 16 ||
       hash.get<std::string>().find_first_not_of("0123456789abcdef") != std::string::npos) {
     return name + ": code_hash " + printable(hash.dump()) + " is no 16 hex digits";
   }
-  const Json launches = kernel.value("launches", Json());
+  const SortedJson launches = kernel.value("launches", SortedJson());
   if (!launches.is_number_integer() || launches.get<int64_t>() < 1) {
     return name + ": launches " + launches.dump();
   }
@@ -102,52 +101,53 @@ std::string wrong_kernel(const Json& kernel) {
 }
 
 // What a run's effective.json lacks, against the description; "" where it is complete.
-std::string wrong_effective(const Json& effective, const Description& described) {
+std::string wrong_effective(const SortedJson& effective, const Description& described) {
   for (const char* key : {"contract_version", "engine"}) {
-    const Json ours = effective.value(key, Json()), theirs = described.json->value(key, Json());
+    const SortedJson ours = effective.value(key, SortedJson()),
+                     theirs = described.json->value(key, SortedJson());
     if (ours != theirs)
       return std::string(key) + " " + ours.dump() + ", described " + theirs.dump();
   }
   bool available = false;
-  for (const Json& one : described.json->value("backends", Json::array())) {
+  for (const SortedJson& one : described.json->value("backends", SortedJson::array())) {
     available |= one.is_object() &&
-                 one.value("name", Json()) == effective.value("backend", Json()) &&
-                 one.value("available", Json()) == true;
+                 one.value("name", SortedJson()) == effective.value("backend", SortedJson()) &&
+                 one.value("available", SortedJson()) == true;
   }
   if (!available) {
-    return "backend " + effective.value("backend", Json()).dump() + " is no available one";
+    return "backend " + effective.value("backend", SortedJson()).dump() + " is no available one";
   }
-  if (!effective.value("injected", Json()).is_string()) return "no text under `injected`";
-  if (!effective.value("flags", Json()).is_array()) return "no list under `flags`";
-  if (!effective.value("kernels", Json()).is_array()) return "no list under `kernels`";
+  if (!effective.value("injected", SortedJson()).is_string()) return "no text under `injected`";
+  if (!effective.value("flags", SortedJson()).is_array()) return "no list under `flags`";
+  if (!effective.value("kernels", SortedJson()).is_array()) return "no list under `kernels`";
   std::map<std::string, int> seen;
-  for (const Json& flag : effective["flags"]) {
-    if (!flag.is_object() || !flag.value("name", Json()).is_string())
+  for (const SortedJson& flag : effective["flags"]) {
+    if (!flag.is_object() || !flag.value("name", SortedJson()).is_string())
       return "a flag without `name`";
     const std::string name = flag["name"];
     ++seen[name];
-    if (!flag.value("value", Json()).is_string()) return name + ": `value` is no text";
-    const Json source = flag.value("source", Json());
+    if (!flag.value("value", SortedJson()).is_string()) return name + ": `value` is no text";
+    const SortedJson source = flag.value("source", SortedJson());
     if (source != "env" && source != "default") return name + ": source " + source.dump();
-    if (!flag.value("read", Json()).is_boolean()) return name + ": `read` is no boolean";
+    if (!flag.value("read", SortedJson()).is_boolean()) return name + ": `read` is no boolean";
   }
-  for (const Json& flag : described.flags) {
+  for (const SortedJson& flag : described.flags) {
     const std::string name = flag["name"];
     if (seen[name] != 1) return name + " " + std::to_string(seen[name]) + " times";
     seen.erase(name);
   }
   for (const auto& [name, count] : seen) return name + " is not in the table of describe";
-  for (const Json& kernel : effective["kernels"]) {
+  for (const SortedJson& kernel : effective["kernels"]) {
     if (auto wrong = wrong_kernel(kernel); !wrong.empty()) return wrong;
   }
   return {};
 }
 
-Result<Json> effective_of(const std::filesystem::path& folder) {
+Result<SortedJson> effective_of(const std::filesystem::path& folder) {
   std::error_code error;
-  if (!std::filesystem::exists(folder / "out/effective.json", error)) return Json();
+  if (!std::filesystem::exists(folder / "out/effective.json", error)) return SortedJson();
   TRY_ASSIGN(const std::string text, read_file(folder / "out/effective.json"));
-  return Json::parse(text, nullptr, false);
+  return SortedJson::parse(text, nullptr, false);
 }
 
 constexpr const char* kEffective =
@@ -158,7 +158,7 @@ Result<Outcome> effective_is_complete(Trial& trial) {
   TRY_ASSIGN(const BaseRun* const base, trial.base());
   TRY_ASSIGN(const Description* const described, trial.description());
   if (!described->json) return skipped("nothing was described");
-  TRY_ASSIGN(const Json effective, effective_of(base->attempts.at(0).bundle));
+  TRY_ASSIGN(const SortedJson effective, effective_of(base->attempts.at(0).bundle));
   if (effective.is_null()) return failed(kEffective, "no such file");
   if (!effective.is_object()) return failed(kEffective, "no JSON object");
   if (auto wrong = wrong_effective(effective, *described); !wrong.empty()) {
@@ -169,7 +169,7 @@ Result<Outcome> effective_is_complete(Trial& trial) {
 
 // A flag set to what it is anyway must change its source and nothing else.
 Result<Outcome> effective_shows_a_flag(Trial& trial) {
-  TRY_ASSIGN(const Json* const flag, trial.some_flag());
+  TRY_ASSIGN(const SortedJson* const flag, trial.some_flag());
   if (flag == nullptr) return skipped("the flag table has none with a value to set");
   const std::string name = (*flag)["name"], value = (*flag)["default"];
   Call call;
@@ -178,12 +178,12 @@ Result<Outcome> effective_shows_a_flag(Trial& trial) {
   TRY_ASSIGN(const Answer answer, trial.subject().call(call));
   if (!answer.finished.ok())
     return failed("exit 0 with " + name + "=" + value, how_it_ended(answer.finished));
-  TRY_ASSIGN(const Json effective, effective_of(answer.folder));
+  TRY_ASSIGN(const SortedJson effective, effective_of(answer.folder));
   const std::string expected = name + " with the value `" + value + "` and the source `env`";
   if (!effective.is_object()) return failed(expected, "no effective.json");
-  for (const Json& row : effective.value("flags", Json::array())) {
-    if (!row.is_object() || row.value("name", Json()) != name) continue;
-    if (row.value("value", Json()) == value && row.value("source", Json()) == "env")
+  for (const SortedJson& row : effective.value("flags", SortedJson::array())) {
+    if (!row.is_object() || row.value("name", SortedJson()) != name) continue;
+    if (row.value("value", SortedJson()) == value && row.value("source", SortedJson()) == "env")
       return passed();
     return failed(expected, row.dump());
   }
@@ -207,12 +207,6 @@ bool ended_early(const ReadRecords& records) {
   });
 }
 
-std::string joined(const std::set<std::string>& words) {
-  std::string out;
-  for (const auto& word : words) out += (out.empty() ? "" : ", ") + word;
-  return out.empty() ? "none" : out;
-}
-
 // One request of so many tokens: its phases and its count of tokens.
 Result<Outcome> expect_tokens(Trial& trial, const Call& call, int64_t tokens) {
   TRY_ASSIGN(const Answer answer, trial.subject().call(call));
@@ -226,8 +220,9 @@ Result<Outcome> expect_tokens(Trial& trial, const Call& call, int64_t tokens) {
                                              ? std::set<std::string>{"prefill_last"}
                                              : std::set<std::string>{"decode0", "prefill_last"};
   if (phases != expected) {
-    return failed("phases " + joined(expected) + " for " + std::to_string(tokens) + " tokens",
-                  joined(phases));
+    return failed("phases " + joined({expected.begin(), expected.end()}) + " for " +
+                      std::to_string(tokens) + " tokens",
+                  joined({phases.begin(), phases.end()}));
   }
   for (const ReadRecord& record : records.records) {
     const auto generated = record.json.find("generated_tokens");

@@ -5,9 +5,9 @@
 
 #include "contract/text.h"
 #include "system/files.h"
+#include "system/json.h"
 
 namespace greta::runner {
-using Json = nlohmann::ordered_json;
 namespace {
 
 struct Line {

@@ -5,16 +5,15 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <nlohmann/json.hpp>
 
 #include "contract/text.h"
 #include "spec/adapter.h"
 #include "spec/spec_root.h"
 #include "system/files.h"
+#include "system/json.h"
 
 namespace greta::runner {
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 namespace {
 
 constexpr int64_t kMemoryBytes = int64_t{8} << 30, kOutputBytes = int64_t{64} << 20;

@@ -3,10 +3,9 @@
 #include <algorithm>
 
 #include "system/files.h"
+#include "system/json.h"
 
 namespace greta::runner {
-using Json = nlohmann::json;
-
 bool BaseRun::ok() const {
   return std::all_of(attempts.begin(), attempts.end(),
                      [](const Attempt& one) { return one.manifest.status == "ok"; });
@@ -17,11 +16,11 @@ Result<const Description*> Trial::description() {
   Description out;
   TRY_ASSIGN(out.answer, subject_.describe());
   TRY_ASSIGN(out.text, read_file(out.answer.folder / "stdout.log"));
-  Json json = Json::parse(out.text, nullptr, false);
+  SortedJson json = SortedJson::parse(out.text, nullptr, false);
   if (json.is_object()) {
     if (json.contains("flags") && json["flags"].is_array()) {
-      for (const Json& flag : json["flags"]) {
-        const bool named = flag.is_object() && flag.value("name", Json()).is_string();
+      for (const SortedJson& flag : json["flags"]) {
+        const bool named = flag.is_object() && flag.value("name", SortedJson()).is_string();
         if (named) out.flags.push_back(flag);
       }
     }
@@ -71,14 +70,15 @@ Result<ReadRecords> Trial::records_of(const Answer& answer) {
   return read_records(answer.folder, outputs, !subject_.adapted());
 }
 
-Result<const Json*> Trial::some_flag() {
+Result<const SortedJson*> Trial::some_flag() {
   TRY_ASSIGN(const Description* const described, description());
   for (const char* type :
        {"choice", "boolean", "integer", "list", "layers", "heads", "positions", "phases"}) {
-    for (const Json& flag : described->flags) {
-      const bool default_known = flag.value("default", Json()).is_string() && flag["default"] != "";
+    for (const SortedJson& flag : described->flags) {
+      const bool default_known =
+          flag.value("default", SortedJson()).is_string() && flag["default"] != "";
       const bool free = !subject_.spec().flags.contains(flag["name"].get<std::string>());
-      if (flag.value("type", Json()) == type && default_known && free) return &flag;
+      if (flag.value("type", SortedJson()) == type && default_known && free) return &flag;
     }
   }
   return nullptr;

@@ -30,12 +30,12 @@ ContainerSpec full_spec(Tool tool) {
   return spec;
 }
 
-struct Case {
+struct Command {
   const char* name;
   ContainerSpec (*make)();
 };
 
-const Case kCases[] = {
+const Command kCommands[] = {
     {"podman", [] { return full_spec(Tool::podman); }},
     {"podman_quirks",
      [] {
@@ -118,12 +118,12 @@ void compare_with_golden(const std::string& name, const std::vector<std::string>
 }
 
 TEST(ContainerArgv, EveryRouteMatchesItsGolden) {
-  for (const auto& test : kCases) compare_with_golden(test.name, run_argv(test.make()));
+  for (const auto& test : kCommands) compare_with_golden(test.name, run_argv(test.make()));
 }
 
 // What no golden update may take away: looked for in every case.
 TEST(ContainerArgv, TheSandboxIsNeverLeftOut) {
-  for (const auto& test : kCases) {
+  for (const auto& test : kCommands) {
     std::string line;
     for (const auto& word : run_argv(test.make())) line += " " + word;
     for (const char* part :

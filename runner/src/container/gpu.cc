@@ -115,7 +115,7 @@ Facts nvidia_facts(const fs::path& root) {
   return facts;
 }
 
-std::string joined(const PerCard& values) {
+std::string by_card(const PerCard& values) {
   const bool same = std::all_of(values.begin(), values.end(), [&](const auto& value) {
     return value.second == values[0].second;
   });
@@ -127,7 +127,7 @@ std::string joined(const PerCard& values) {
 
 void add_facts(const std::string& prefix, const Facts& facts,
                std::map<std::string, std::string>& out) {
-  for (const auto& [fact, values] : facts) out[prefix + fact] = joined(values);
+  for (const auto& [fact, values] : facts) out[prefix + fact] = by_card(values);
 }
 
 }  // namespace
@@ -160,7 +160,7 @@ std::map<std::string, std::string> gpu_facts(const fs::path& root) {
     PerCard values;
     for (size_t i = 0; i < architectures.size(); ++i)
       values.emplace_back("GPU " + std::to_string(i), architectures[i]);
-    out["gpu.amd.arch"] = joined(values);
+    out["gpu.amd.arch"] = by_card(values);
   }
   const Facts nvidia = nvidia_facts(root);
   add_facts("gpu.nvidia.", nvidia, out);

@@ -53,12 +53,12 @@ std::optional<std::string> kept_packages(const Layout& layout, const std::string
 
 std::map<std::string, std::string> tool_versions(std::string_view list) {
   // The first of a row that is there: AMD's packages before Debian's.
-  struct Tool {
+  struct Known {
     const char* fact;
     std::vector<const char*> patterns;
     bool with_name;
   };
-  const Tool kTools[] = {
+  const Known kTools[] = {
       {"image.rocm", {"rocm-core", "libhsa-runtime64-[0-9]+"}, false},
       {"image.hip", {"hip-runtime-amd", "libamdhip64-[0-9]+", "libamdhip64-dev"}, false},
       {"image.compiler",
@@ -67,7 +67,7 @@ std::map<std::string, std::string> tool_versions(std::string_view list) {
   };
   const std::set<std::string> packages = packages_in(list);
   std::map<std::string, std::string> out;
-  for (const Tool& tool : kTools) {
+  for (const Known& tool : kTools) {
     for (const char* pattern : tool.patterns) {
       const std::string found = versions_of(packages, pattern, tool.with_name);
       if (found.empty()) continue;

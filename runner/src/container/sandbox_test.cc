@@ -13,13 +13,12 @@
 #include "container/executor.h"
 #include "container/image.h"
 #include "run/run_fixture.h"
+#include "system/test_cancel.h"
 
 namespace greta::runner {
 namespace {
 
 namespace fs = std::filesystem;
-const Cancel kNever;
-
 class Sandbox : public Experiment, public testing::WithParamInterface<const char*> {
  protected:
   void SetUp() override {

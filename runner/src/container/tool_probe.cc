@@ -5,14 +5,14 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "contract/text.h"
 #include "system/environment.h"
 #include "system/files.h"
+#include "system/json.h"
 
 namespace greta::runner {
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
 namespace {
 
 // A root folder that borrows this machine's /usr: a container without any image.
@@ -35,25 +35,19 @@ Result<fs::path> make_borrowed_root() {
   return root;
 }
 
-std::string joined(const std::vector<std::string>& words) {
-  std::string out;
-  for (const auto& word : words) out += (out.empty() ? "" : " ") + word;
-  return out;
-}
-
 // What the answer depends on: another version, kernel, user or limit asks again.
 std::string machine_key(const std::string& version, const std::vector<std::string>& runtimes,
                         int64_t hard_nofile) {
   utsname name{};
   uname(&name);
   return version + "|" + name.release + "|" + name.nodename + "|" + std::to_string(getuid()) + "|" +
-         joined(runtimes) + "|" + std::to_string(hard_nofile);
+         joined(runtimes, " ") + "|" + std::to_string(hard_nofile);
 }
 
 std::optional<Quirks> remembered(const fs::path& file, const std::string& key) {
   const auto text = read_file(file);
   if (!text) return std::nullopt;
-  const Json json = Json::parse(*text, nullptr, false);
+  const SortedJson json = SortedJson::parse(*text, nullptr, false);
   if (!json.is_object() || json.value("key", "") != key) return std::nullopt;
   Quirks quirks;
   for (const auto& [name, target] :
@@ -72,16 +66,16 @@ std::optional<Quirks> remembered(const fs::path& file, const std::string& key) {
 }
 
 void remember(const fs::path& file, const std::string& key, const Quirks& quirks) {
-  const Json json = {{"key", key},
-                     {"options", quirks.options},
-                     {"build_options", quirks.build_options},
-                     {"limits", quirks.limits}};
+  const SortedJson json = {{"key", key},
+                           {"options", quirks.options},
+                           {"build_options", quirks.build_options},
+                           {"limits", quirks.limits}};
   // Only speed depends on it: a folder that cannot be written means probing again next time.
   if (make_folders(file.parent_path())) static_cast<void>(write_file(file, json.dump() + "\n"));
 }
 
 std::string found_text(const Quirks& quirks) {
-  std::string out = quirks.options.empty() ? "as it is" : "with " + joined(quirks.options);
+  std::string out = quirks.options.empty() ? "as it is" : "with " + joined(quirks.options, " ");
   if (!quirks.limits) out += ", without memory and pid limits (the cgroups here do not allow them)";
   return out;
 }

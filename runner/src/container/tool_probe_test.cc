@@ -5,12 +5,11 @@
 #include <cstdlib>
 
 #include "system/files.h"
+#include "system/test_cancel.h"
 #include "system/test_folder.h"
 
 namespace greta::runner {
 namespace {
-
-const Cancel kNever;
 
 // PATH and the cache folder of one test; put back at its end.
 class Surroundings {

@@ -8,12 +8,6 @@
 namespace greta::runner {
 namespace {
 
-std::string joined(const std::vector<std::string>& words) {
-  std::string out;
-  for (const auto& word : words) out += (out.empty() ? "" : ", ") + word;
-  return out;
-}
-
 Result<int64_t> failed_cells(store::Store& store, int64_t run) {
   TRY_ASSIGN(const store::Table table,
              store.query("SELECT count(*) FROM cells WHERE status <> 'ok'", run));

@@ -11,13 +11,12 @@
 #include "replay/bisect.h"
 #include "run/lock.h"
 #include "run/run_fixture.h"
+#include "system/test_cancel.h"
 
 namespace greta::runner {
 namespace {
 
 namespace fs = std::filesystem;
-const Cancel kNever;
-
 class History : public Experiment {
  protected:
   void SetUp() override {

@@ -4,16 +4,15 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
-#include <nlohmann/json.hpp>
 
 #include "run/redact.h"
 #include "spec/adapter.h"
 #include "system/files.h"
+#include "system/json.h"
 #include "system/lock.h"
 
 namespace greta::runner {
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 namespace {
 
 constexpr int64_t kLeastFreeBytes = int64_t{256} << 20;

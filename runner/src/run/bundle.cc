@@ -5,14 +5,13 @@
 
 #include <algorithm>
 #include <cctype>
-#include <nlohmann/json.hpp>
 
 #include "store/store.h"
 #include "system/files.h"
+#include "system/json.h"
 
 namespace greta::runner {
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 namespace {
 
 // Of folders below out/, and of a path there: far below what a path may have here.

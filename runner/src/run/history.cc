@@ -1,24 +1,22 @@
 #include "run/history.h"
 
 #include <charconv>
-#include <nlohmann/json.hpp>
 
 #include "contract/text.h"
 #include "spec/spec_root.h"
 #include "spec/yaml_node.h"
 #include "system/files.h"
+#include "system/json.h"
 
 namespace greta::runner {
 namespace fs = std::filesystem;
 namespace {
 
-using json = nlohmann::ordered_json;
-
 constexpr std::string_view kRecorded = "@recorded";
 
 // A decimal number of YAML's core schema that JSON writes the same way; leading + and bare dots are
 // YAML only.
-json plain_scalar(const std::string& text) {
+Json plain_scalar(const std::string& text) {
   if (text == "true" || text == "True" || text == "TRUE") return true;
   if (text == "false" || text == "False" || text == "FALSE") return false;
   const std::string unsigned_text = text.substr(text.find_first_not_of("+-") == 1 ? 1 : 0);
@@ -42,19 +40,19 @@ json plain_scalar(const std::string& text) {
   return text;  // a date, a hash, an integer beyond 64 bits: exactly as written
 }
 
-json to_json(const YamlNode& node) {
+Json to_json(const YamlNode& node) {
   switch (node.kind) {
     case YamlNode::Kind::null:
       return nullptr;
     case YamlNode::Kind::scalar:
-      return node.quoted ? json(node.text) : plain_scalar(node.text);
+      return node.quoted ? Json(node.text) : plain_scalar(node.text);
     case YamlNode::Kind::list: {
-      json out = json::array();
+      Json out = Json::array();
       for (const YamlNode& item : node.items) out.push_back(to_json(item));
       return out;
     }
     case YamlNode::Kind::map: {
-      json out = json::object();
+      Json out = Json::object();
       for (const auto& entry : node.entries) out[entry.key] = to_json(entry.value);
       return out;
     }
@@ -83,7 +81,7 @@ Error not_a_history(const YamlNode& node, const std::string& file) {
 
 Result<std::string> yaml_to_json(std::string_view text, const std::string& file) {
   TRY_ASSIGN(const YamlNode node, parse(text, file));
-  return to_json(node).dump(-1, ' ', false, json::error_handler_t::replace);
+  return to_json(node).dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 Result<std::vector<std::string>> import_history(store::Store& store, const fs::path& file) {
@@ -100,7 +98,7 @@ Result<std::vector<std::string>> import_history(store::Store& store, const fs::p
     }
   }
   // The file's name, not its path: the same history is the same bundle wherever it lies.
-  return store.import_recorded(to_json(node).dump(-1, ' ', false, json::error_handler_t::replace),
+  return store.import_recorded(to_json(node).dump(-1, ' ', false, Json::error_handler_t::replace),
                                file.filename().string());
 }
 

@@ -5,16 +5,15 @@
 
 #include <fstream>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "commands/table_output.h"
+#include "system/json.h"
 
 namespace greta::runner {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
 
 const fs::path kHistory = fs::path(PROJECT_ROOT) / "experiments" / "history";
 
@@ -68,25 +67,25 @@ class History : public testing::Test {
     store_.reset();
     fs::remove_all(root_);
   }
-  json rows(const std::string& sql) {
+  SortedJson rows(const std::string& sql) {
     const auto table = store_->query(sql);
     EXPECT_TRUE(table) << sql << ": " << table.error().str();
-    return table ? json::parse(table_text(*table, TableFormat::json)) : json::array();
+    return table ? SortedJson::parse(table_text(*table, TableFormat::json)) : SortedJson::array();
   }
 
   fs::path root_;
   std::unique_ptr<store::Store> store_;
 };
 
-json recorded_entries() {
+SortedJson recorded_entries() {
   std::ifstream in(kHistory / "milestones.yaml");
   std::stringstream text;
   text << in.rdbuf();
-  return json::parse(yaml_to_json(text.str(), "milestones.yaml").value());
+  return SortedJson::parse(yaml_to_json(text.str(), "milestones.yaml").value());
 }
 
-bool same(const json& stored, const json& recorded) {
-  if (recorded.is_boolean()) return stored == json(recorded.get<bool>() ? 1 : 0);
+bool same(const SortedJson& stored, const SortedJson& recorded) {
+  if (recorded.is_boolean()) return stored == SortedJson(recorded.get<bool>() ? 1 : 0);
   return stored == recorded;
 }
 
@@ -94,28 +93,29 @@ bool same(const json& stored, const json& recorded) {
 // its record, with all of its keys, its value and its qualifiers. As many out as in.
 TEST_F(History, EveryFigureLandsWithAllOfItsKeys) {
   ASSERT_TRUE(import_history(*store_, kHistory / "milestones.yaml"));
-  const json entries = recorded_entries();
-  std::map<std::string, json> views;                        // kind → rows
+  const SortedJson entries = recorded_entries();
+  std::map<std::string, SortedJson> views;                  // kind → rows
   std::map<std::string, std::vector<std::string>> columns;  // kind/field → columns
   for (const auto& field : rows("SELECT kind, field, \"column\" FROM fields"))
     columns[field["kind"].get<std::string>() + "/" + field["field"].get<std::string>()].push_back(
         field["column"]);
   size_t figures = 0, found = 0;
-  for (const json& entry : entries) {
-    for (const json& figure : entry["metrics"]) {
+  for (const SortedJson& entry : entries) {
+    for (const SortedJson& figure : entry["metrics"]) {
       ++figures;
       const std::string kind = figure.value("record", "figure");
       if (!views.contains(kind)) {
-        const json view = rows("SELECT \"view\" FROM kinds WHERE kind = '" + kind + "'");
+        const SortedJson view = rows("SELECT \"view\" FROM kinds WHERE kind = '" + kind + "'");
         views[kind] = rows("SELECT * FROM \"" + view[0]["view"].get<std::string>() + "\"");
       }
-      const auto holds = [&](const json& row, const std::string& field, const json& value) {
+      const auto holds = [&](const SortedJson& row, const std::string& field,
+                             const SortedJson& value) {
         for (const auto& column : columns[kind + "/" + field])
           if (same(row[column], value)) return true;
         return false;
       };
       int matches = 0;
-      for (const json& row : views[kind]) {
+      for (const SortedJson& row : views[kind]) {
         bool match = row["milestone"] == entry["milestone"];
         for (const auto& [key, value] : figure.items()) {
           if (!match) break;
@@ -142,7 +142,7 @@ TEST_F(History, EveryFigureLandsWithAllOfItsKeys) {
   // Nothing was added either: values in the lines of the bundles = figures.
   size_t values = 0;
   for (const auto& line : rows("SELECT greta_line(record) AS line FROM records")) {
-    const json record = json::parse(line["line"].get<std::string>());
+    const SortedJson record = SortedJson::parse(line["line"].get<std::string>());
     for (const auto& [key, value] : record.items()) {
       const bool is_key = std::string(" event request phase step layer head context batch run ")
                               .find(" " + key + " ") != std::string::npos;

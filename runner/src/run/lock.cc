@@ -1,22 +1,15 @@
 #include "run/lock.h"
 
-#include <nlohmann/json.hpp>
-
+#include "contract/text.h"
 #include "spec/spec_root.h"
+#include "system/json.h"
 
 namespace greta::runner {
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 namespace {
 
 tl::unexpected<Error> no_lock(const std::string& what) {
   return fail(Exit::usage, "no lock: " + what);
-}
-
-std::string joined(const std::vector<std::string>& words) {
-  std::string out;
-  for (const auto& word : words) out += (out.empty() ? "" : ", ") + word;
-  return out;
 }
 
 }  // namespace

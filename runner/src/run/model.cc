@@ -2,15 +2,13 @@
 
 #include <sys/stat.h>
 
-#include <nlohmann/json.hpp>
-
 #include "store/store.h"
 #include "system/environment.h"
 #include "system/files.h"
+#include "system/json.h"
 
 namespace greta::runner {
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
 namespace {
 
 constexpr int64_t kWorthShowingBytes = int64_t{1} << 30;
@@ -30,20 +28,20 @@ Result<std::string> hash_of(const fs::path& file, const struct stat& state, Prog
   const fs::path memory =
       cache_folder() / "hashes" / (store::sha256_hex(file.string()).substr(0, 32) + ".json");
   if (const auto text = read_file(memory)) {
-    const Json json = Json::parse(*text, nullptr, false);
-    if (json.is_object() && json.value("fingerprint", Json()) == print && json.contains("sha256") &&
-        json["sha256"].is_string()) {
+    const SortedJson json = SortedJson::parse(*text, nullptr, false);
+    if (json.is_object() && json.value("fingerprint", SortedJson()) == print &&
+        json.contains("sha256") && json["sha256"].is_string()) {
       return json["sha256"].get<std::string>();
     }
   }
   std::optional<Progress::Step> step;
   if (state.st_size >= kWorthShowingBytes) step.emplace(progress.begin("hashing " + file.string()));
   TRY_ASSIGN(const std::string hash, store::sha256_file(file));
-  const Json json = {{"file", file.string()}, {"fingerprint", print}, {"sha256", hash}};
+  const SortedJson json = {{"file", file.string()}, {"fingerprint", print}, {"sha256", hash}};
   // Only speed depends on the memory.
   if (make_folders(memory.parent_path())) {
     static_cast<void>(
-        write_file(memory, json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n"));
+        write_file(memory, json.dump(-1, ' ', false, SortedJson::error_handler_t::replace) + "\n"));
   }
   return hash;
 }

@@ -5,7 +5,6 @@
 #include <cstdio>
 #include <fstream>
 #include <iostream>
-#include <nlohmann/json.hpp>
 
 #include "contract/text.h"
 #include "run/plan_command.h"
@@ -14,11 +13,10 @@
 #include "spec/spec_reader.h"
 #include "spec/spec_text.h"
 #include "system/context.h"
+#include "system/json.h"
 
 namespace greta::runner {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 std::string dump(const Json& value) {
   return value.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

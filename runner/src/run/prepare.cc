@@ -1,24 +1,21 @@
 #include "run/prepare.h"
 
-#include <nlohmann/json.hpp>
-
 #include "run/model.h"
 #include "run/redact.h"
 #include "spec/spec_flags.h"
 #include "system/environment.h"
+#include "system/json.h"
 
 namespace greta::runner {
 namespace {
 
-using Json = nlohmann::json;
-
 // The instruction set that the engine will use, by its own words, else the machine's widest.
 std::string isa_of(const Engine& engine, const std::string& backend, const Machine& machine) {
-  const Json json = Json::parse(engine.describe_json, nullptr, false);
+  const SortedJson json = SortedJson::parse(engine.describe_json, nullptr, false);
   if (json.is_object() && json.contains("backends") && json["backends"].is_array()) {
     const std::string name = backend == "auto" ? "cpu" : backend;
     for (const auto& entry : json["backends"]) {
-      if (!entry.is_object() || entry.value("name", Json()) != name) continue;
+      if (!entry.is_object() || entry.value("name", SortedJson()) != name) continue;
       const auto isa = entry.find("isa");
       if (isa != entry.end() && isa->is_string()) return isa->get<std::string>();
     }
@@ -75,7 +72,7 @@ Result<Prepared> prepare(Spec spec, const Executor& executor, const std::vector<
                                            progress, cancel, pin));
     if (!engine.describe_json.empty()) {
       TRY(check_flags(p.spec, p.spec.engines[i],
-                      Json::parse(engine.describe_json, nullptr, false)));
+                      SortedJson::parse(engine.describe_json, nullptr, false)));
     }
     p.inputs.engines.push_back({.contract_version = engine.contract_version,
                                 .build_key = engine.build_key,
@@ -106,7 +103,7 @@ std::string resolved_json(const Prepared& p) {
     out["engines"].push_back({{"name", p.spec.engines[i].name}, {"facts", p.engines[i].facts}});
   }
   out["spec"] = nlohmann::ordered_json::parse(p.spec.flat);
-  return out.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return out.dump(-1, ' ', false, SortedJson::error_handler_t::replace);
 }
 
 }  // namespace greta::runner

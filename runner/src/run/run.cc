@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "contract/text.h"
@@ -18,10 +17,10 @@
 #include "store/diff.h"
 #include "store/report.h"
 #include "system/files.h"
+#include "system/json.h"
 
 namespace greta::runner {
 namespace fs = std::filesystem;
-using Json = nlohmann::json;
 namespace {
 
 store::RunStart run_start(const Prepared& p, const std::string& purpose,
@@ -62,7 +61,7 @@ void say_recovered(const Recovered& found, Progress& progress) {
   progress.say(line);
 }
 
-Json to_json(const store::GateOutcome& gate) {
+SortedJson to_json(const store::GateOutcome& gate) {
   return {{"event", "gate"},     {"id", gate.id},         {"status", store::to_string(gate.status)},
           {"rows", gate.rows},   {"failed", gate.failed}, {"measured", gate.measured},
           {"limit", gate.limit}, {"where", gate.where},   {"message", gate.message},

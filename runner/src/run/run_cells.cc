@@ -3,14 +3,13 @@
 #include <algorithm>
 #include <iterator>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <thread>
 
+#include "system/json.h"
 #include "system/lock.h"
 
 namespace greta::runner {
-using Json = nlohmann::json;
 namespace {
 
 class Loop {
@@ -40,7 +39,8 @@ class Loop {
     store::CellRow row;
     row.identity = cell.identity;
     row.variant = variant.name;
-    row.variant_json = Json(variant.axes).dump(-1, ' ', false, Json::error_handler_t::replace);
+    row.variant_json =
+        SortedJson(variant.axes).dump(-1, ' ', false, SortedJson::error_handler_t::replace);
     row.prompt = row.request = job_.setting.spec.prompts[cell.prompt].id;
     row.repeat = cell.repeat;
     return row;

@@ -10,6 +10,7 @@
 #include "run/attempt.h"
 #include "run/run.h"
 #include "system/files.h"
+#include "system/test_cancel.h"
 #include "system/test_folder.h"
 
 namespace greta::runner {
@@ -39,7 +40,6 @@ class Experiment : public testing::Test {
 
   Result<int> run(const std::filesystem::path& file, RunOptions options = {},
                   const Cancel* cancel = nullptr) {
-    static const Cancel kNever;
     if (options.executor.empty()) options.executor = "host";
     Progress progress({.terminal = false, .json = false, .verbosity = 0});
     testing::internal::CaptureStdout();

@@ -1,11 +1,8 @@
 #include "spec/flat_spec.h"
-
-#include <nlohmann/json.hpp>
+#include "system/json.h"
 
 namespace greta::runner {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 // What stood for itself once must do so when it is read again.
 void escape_variables(Json& value) {

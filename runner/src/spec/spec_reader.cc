@@ -20,12 +20,6 @@ void wrong(const YamlNode& node, std::string_view name, std::string_view wish, P
                                describe(node));
 }
 
-std::string joined(const std::vector<std::string>& words) {
-  std::string out;
-  for (const std::string& word : words) out += (out.empty() ? "" : ", ") + word;
-  return out;
-}
-
 struct Unit {
   std::string_view name;
   double factor;

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
 #include <valijson/adapters/nlohmann_json_adapter.hpp>
@@ -21,13 +20,13 @@
 #include "spec/spec_matrix.h"
 #include "spec/spec_reader.h"
 #include "spec/yaml_node.h"
+#include "system/json.h"
 #include "system/test_folder.h"
 
 namespace greta::runner {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
 
 const fs::path kRoot = PROJECT_ROOT;
 
@@ -40,7 +39,7 @@ std::string slurp(const fs::path& file) {
 }
 
 // As an editor sees it: plain scalars have the types of YAML's core schema.
-json to_json(const YamlNode& node) {
+SortedJson to_json(const YamlNode& node) {
   switch (node.kind) {
     case YamlNode::Kind::null:
       return nullptr;
@@ -52,12 +51,12 @@ json to_json(const YamlNode& node) {
       return node.text;
     }
     case YamlNode::Kind::list: {
-      json out = json::array();
+      SortedJson out = SortedJson::array();
       for (const YamlNode& item : node.items) out.push_back(to_json(item));
       return out;
     }
     case YamlNode::Kind::map: {
-      json out = json::object();
+      SortedJson out = SortedJson::object();
       for (const auto& entry : node.entries) out[entry.key] = to_json(entry.value);
       return out;
     }
@@ -68,13 +67,13 @@ json to_json(const YamlNode& node) {
 class JsonSchema {
  public:
   explicit JsonSchema(const std::string& file)
-      : text_(json::parse(slurp(kRoot / "experiments" / file))) {
+      : text_(SortedJson::parse(slurp(kRoot / "experiments" / file))) {
     valijson::SchemaParser parser;
     parser.populateSchema(valijson::adapters::NlohmannJsonAdapter(text_), schema_);
   }
   bool accepts(const fs::path& file) const {
     Problems problems;
-    const json document = to_json(parse_yaml(slurp(file), file.string(), problems));
+    const SortedJson document = to_json(parse_yaml(slurp(file), file.string(), problems));
     EXPECT_TRUE(problems.empty()) << problems.error().str();
     valijson::Validator validator;
     valijson::ValidationResults results;
@@ -88,10 +87,10 @@ class JsonSchema {
     return good;
   }
   const std::string& why() const { return why_; }
-  const json& text() const { return text_; }
+  const SortedJson& text() const { return text_; }
 
  private:
-  json text_;
+  SortedJson text_;
   valijson::Schema schema_;
   mutable std::string why_;  // the last document was refused
 };
@@ -147,16 +146,16 @@ TEST(AdapterSchema, AgreesWithTheReader) {
   EXPECT_GE(bad, 5u);
 }
 
-std::set<std::string> names_of(const json& properties) {
+std::set<std::string> names_of(const SortedJson& properties) {
   std::set<std::string> out;
   for (const auto& [name, value] : properties.items()) out.insert(name);
   return out;
 }
 
 TEST(SpecSchema, KnowsExactlyTheKeysOfTheReader) {
-  const json spec = JsonSchema("spec.schema.json").text();
-  const json adapter = JsonSchema("adapter.schema.json").text();
-  const std::map<std::string, json> places = {
+  const SortedJson spec = JsonSchema("spec.schema.json").text();
+  const SortedJson adapter = JsonSchema("adapter.schema.json").text();
+  const std::map<std::string, SortedJson> places = {
       {"spec", spec["properties"]},
       {"prose", spec["definitions"]["prose"]["anyOf"][1]["properties"]},
       {"engine", spec["properties"]["engine"]["properties"]},

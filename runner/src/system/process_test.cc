@@ -9,12 +9,11 @@
 
 #include "system/files.h"
 #include "system/lock.h"
+#include "system/test_cancel.h"
 #include "system/test_folder.h"
 
 namespace greta::runner {
 namespace {
-
-const Cancel kNever;
 
 Command shell(const TestFolder& folder, const std::string& script) {
   Command command;

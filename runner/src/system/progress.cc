@@ -4,9 +4,9 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
 #include "system/files.h"
+#include "system/json.h"
 
 namespace greta::runner {
 namespace {
@@ -130,8 +130,7 @@ void Progress::detail(const std::string& line) {
 void Progress::event(const nlohmann::json& event) {
   if (!options_.json) return;
   const std::lock_guard lock(mutex_);
-  using Json = nlohmann::json;
-  std::printf("%s\n", event.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+  std::printf("%s\n", event.dump(-1, ' ', false, SortedJson::error_handler_t::replace).c_str());
   std::fflush(stdout);
 }
 

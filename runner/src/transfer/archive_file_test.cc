@@ -6,17 +6,16 @@
 
 #include <functional>
 #include <map>
-#include <nlohmann/json.hpp>
 
 #include "system/files.h"
+#include "system/json.h"
+#include "system/test_cancel.h"
 #include "system/test_folder.h"
 #include "transfer/archive_fixture.h"
 
 namespace greta::runner {
 namespace {
 
-using nlohmann::json;
-const Cancel kNever;
 const std::string kHash(64, 'a');
 
 struct Collected : ArchiveVisitor {
@@ -136,41 +135,46 @@ TEST_F(ArchiveFile, EntriesThatAreRefused) {
 
 TEST_F(ArchiveFile, IndexesThatAreRefused) {
   const std::string below = "bundles/" + kHash;
-  using Change = std::function<void(json&)>;
+  using Change = std::function<void(SortedJson&)>;
   // With its hash made good again: what the index says is looked at, too.
   const std::pair<Change, const char*> cases[] = {
-      {[](json& j) { j["greta_archive"] = 2; }, "`greta_archive` is 2, this greta reads version 1"},
-      {[](json& j) { j.erase("greta_archive"); }, "`greta_archive` is no number"},
-      {[](json& j) { j["members"] = 3; }, "`members` is no list"},
-      {[](json& j) { j["members"][0] = 3; }, "a member without a `name`"},
-      {[](json& j) { j["members"][0]["name"] = "/etc/passwd"; }, "is absolute"},
-      {[](json& j) { j["members"][0]["name"] = "bundles/../../x"; }, "has `..` as a part"},
-      {[](json& j) { j["members"][0]["name"] = "bundles//x"; }, "has `` as a part"},
-      {[](json& j) { j["members"][0]["name"] = "runs/./x.json"; }, "has `.` as a part"},
-      {[](json& j) { j["members"][0]["name"] = std::string("runs/a\0b", 8); }, "has a NUL"},
-      {[](json& j) { j["members"][0]["name"] = "runs/" + std::string(300, 'x'); }, "as a part"},
-      {[](json& j) { j["members"][0]["name"] = std::string(5000, 'x'); }, "no name that a file"},
-      {[](json& j) { j["members"][0]["name"] = "store.sqlite"; }, "has no place here"},
-      {[](json& j) { j["members"][0]["name"] = "bundles/abc/x"; }, "has no place here"},
-      {[](json& j) { j["members"][0]["name"] = "images/latest.tar"; }, "has no place here"},
-      {[&](json& j) { j["members"][0]["name"] = "engines/" + kHash + "/a/b"; }, "has no place"},
-      {[](json& j) { j["members"][0]["bytes"] = -1; }, "needs `bytes`"},
-      {[](json& j) { j["members"][0]["bytes"] = 1e300; }, "needs `bytes`"},
-      {[](json& j) { j["members"][0]["bytes"] = UINT64_MAX; }, "needs `bytes`"},
-      {[](json& j) { j["members"][0]["sha256"] = "xyz"; }, "needs `bytes` and a lower-case"},
-      {[](json& j) { j["members"][1] = j["members"][0]; }, "stands twice"},
-      {[](json& j) { std::swap(j["members"][0], j["members"][1]); }, "not sorted by name"},
-      {[&](json& j) { j["members"][0]["name"] = below + "/out"; }, "is a folder of"},
-      {[](json& j) { j["members"][0]["bytes"] = 1 << 20; }, "more than 1.0 MiB (--most-bytes)"},
-      {[](json& j) {
-         for (json& member : j["members"]) member["bytes"] = INT64_MAX;
+      {[](SortedJson& j) { j["greta_archive"] = 2; },
+       "`greta_archive` is 2, this greta reads version 1"},
+      {[](SortedJson& j) { j.erase("greta_archive"); }, "`greta_archive` is no number"},
+      {[](SortedJson& j) { j["members"] = 3; }, "`members` is no list"},
+      {[](SortedJson& j) { j["members"][0] = 3; }, "a member without a `name`"},
+      {[](SortedJson& j) { j["members"][0]["name"] = "/etc/passwd"; }, "is absolute"},
+      {[](SortedJson& j) { j["members"][0]["name"] = "bundles/../../x"; }, "has `..` as a part"},
+      {[](SortedJson& j) { j["members"][0]["name"] = "bundles//x"; }, "has `` as a part"},
+      {[](SortedJson& j) { j["members"][0]["name"] = "runs/./x.json"; }, "has `.` as a part"},
+      {[](SortedJson& j) { j["members"][0]["name"] = std::string("runs/a\0b", 8); }, "has a NUL"},
+      {[](SortedJson& j) { j["members"][0]["name"] = "runs/" + std::string(300, 'x'); },
+       "as a part"},
+      {[](SortedJson& j) { j["members"][0]["name"] = std::string(5000, 'x'); },
+       "no name that a file"},
+      {[](SortedJson& j) { j["members"][0]["name"] = "store.sqlite"; }, "has no place here"},
+      {[](SortedJson& j) { j["members"][0]["name"] = "bundles/abc/x"; }, "has no place here"},
+      {[](SortedJson& j) { j["members"][0]["name"] = "images/latest.tar"; }, "has no place here"},
+      {[&](SortedJson& j) { j["members"][0]["name"] = "engines/" + kHash + "/a/b"; },
+       "has no place"},
+      {[](SortedJson& j) { j["members"][0]["bytes"] = -1; }, "needs `bytes`"},
+      {[](SortedJson& j) { j["members"][0]["bytes"] = 1e300; }, "needs `bytes`"},
+      {[](SortedJson& j) { j["members"][0]["bytes"] = UINT64_MAX; }, "needs `bytes`"},
+      {[](SortedJson& j) { j["members"][0]["sha256"] = "xyz"; }, "needs `bytes` and a lower-case"},
+      {[](SortedJson& j) { j["members"][1] = j["members"][0]; }, "stands twice"},
+      {[](SortedJson& j) { std::swap(j["members"][0], j["members"][1]); }, "not sorted by name"},
+      {[&](SortedJson& j) { j["members"][0]["name"] = below + "/out"; }, "is a folder of"},
+      {[](SortedJson& j) { j["members"][0]["bytes"] = 1 << 20; },
+       "more than 1.0 MiB (--most-bytes)"},
+      {[](SortedJson& j) {
+         for (SortedJson& member : j["members"]) member["bytes"] = INT64_MAX;
        },
        "more than 1.0 MiB (--most-bytes)"},
-      {[](json& j) { j["more"] = 1; }, "does not have its own hash"},
+      {[](SortedJson& j) { j["more"] = 1; }, "does not have its own hash"},
   };
   for (const auto& [change, part] : cases) {
     std::vector<TestEntry> entries = good();
-    json index = json::parse(entries[0].bytes);
+    SortedJson index = SortedJson::parse(entries[0].bytes);
     index.erase("sha256");
     change(index);
     index["sha256"] = store::sha256_hex(index.dump());

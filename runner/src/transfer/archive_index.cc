@@ -2,26 +2,24 @@
 
 #include <algorithm>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "contract/text.h"
 #include "store/store.h"
+#include "system/json.h"
 
 namespace greta::runner {
 namespace {
-
-using nlohmann::json;
 
 constexpr int kArchiveVersion = 1;
 constexpr size_t kMostName = 4096, kMostPart = 255;
 
 Error wrong(const std::string& what) { return Error{.message = "index.json: " + what}; }
 
-json as_json(const ArchiveIndex& index) {
-  json members = json::array();
+SortedJson as_json(const ArchiveIndex& index) {
+  SortedJson members = SortedJson::array();
   for (const ArchiveMember& member : index.members) {
-    json item = {{"name", member.name}, {"bytes", member.bytes}, {"sha256", member.sha256}};
+    SortedJson item = {{"name", member.name}, {"bytes", member.bytes}, {"sha256", member.sha256}};
     if (member.executable) item["executable"] = true;
     members.push_back(std::move(item));
   }
@@ -29,12 +27,12 @@ json as_json(const ArchiveIndex& index) {
 }
 
 // The hash is of the index without it.
-std::string with_own_hash(json index) {
+std::string with_own_hash(SortedJson index) {
   index["sha256"] = store::sha256_hex(index.dump());
   return index.dump(1) + "\n";
 }
 
-Result<ArchiveMember> parse_member(const json& item) {
+Result<ArchiveMember> parse_member(const SortedJson& item) {
   if (!item.is_object() || !item.contains("name") || !item["name"].is_string())
     return tl::unexpected(wrong("a member without a `name`"));
   ArchiveMember member{.name = item["name"].get<std::string>(), .sha256 = {}};
@@ -88,7 +86,7 @@ std::string to_json(ArchiveIndex index) {
 }
 
 Result<ArchiveIndex> parse_index(std::string_view text) {
-  const json index = json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const SortedJson index = SortedJson::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!index.is_object()) return tl::unexpected(wrong("not a JSON object"));
   const auto version = index.find("greta_archive");
   if (version == index.end() || *version != kArchiveVersion) {
@@ -101,7 +99,7 @@ Result<ArchiveIndex> parse_index(std::string_view text) {
   if (!index.contains("members") || !index["members"].is_array())
     return tl::unexpected(wrong("`members` is no list"));
   ArchiveIndex out;
-  for (const json& item : index["members"]) {
+  for (const SortedJson& item : index["members"]) {
     TRY_ASSIGN(ArchiveMember member, parse_member(item));
     if (!out.members.empty() && member.name == out.members.back().name)
       return tl::unexpected(wrong("member `" + printable(member.name) + "` stands twice"));

@@ -3,19 +3,17 @@
 #include <algorithm>
 #include <fstream>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "container/packages.h"
 #include "system/files.h"
+#include "system/json.h"
 #include "transfer/archive_file.h"
 #include "transfer/image_archive.h"
 
 namespace greta::runner {
 namespace fs = std::filesystem;
 namespace {
-
-using nlohmann::json;
 
 constexpr size_t kPiece = 1 << 20;
 
@@ -53,10 +51,10 @@ class Export {
 
   Result<> add_run(int64_t run) {
     TRY_ASSIGN(std::string text, store_.export_run(run));
-    const json parsed = json::parse(text);
+    const SortedJson parsed = SortedJson::parse(text);
     const std::string name = parsed["run"]["name"];
     if (!runs_.insert(name).second) return {};
-    for (const json& cell : parsed["cells"])
+    for (const SortedJson& cell : parsed["cells"])
       if (cell["bundle"].is_string()) TRY(add_bundle(name, cell["bundle"]));
     sources_.push_back(from_text("runs/" + name + ".json", std::move(text)));
     return {};
@@ -88,7 +86,7 @@ class Export {
       if (const auto problem = name_problem(sources_.back().member.name))
         return fail(Exit::infrastructure, "bundle " + hash + ": `" + file.name + "` " + *problem);
     }
-    const json parsed = json::parse(manifest);
+    const SortedJson parsed = SortedJson::parse(manifest);
     // Another runner's manifest may hold anything here.
     const auto fact = [&](const char* name) {
       const auto found = parsed.find("environment");

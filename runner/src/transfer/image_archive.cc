@@ -5,18 +5,16 @@
 
 #include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 
 #include "contract/text.h"
 #include "store/store.h"
 #include "system/files.h"
+#include "system/json.h"
 #include "transfer/archive_index.h"
 
 namespace greta::runner {
 namespace fs = std::filesystem;
 namespace {
-
-using nlohmann::json;
 
 constexpr double kSaveTimeout_s = 1800, kAskTimeout_s = 60;
 constexpr int64_t kMostMetadata = 16 << 20;  // manifest.json and the image's configuration
@@ -65,11 +63,12 @@ Result<std::map<std::string, std::string>> metadata_of(const fs::path& file) {
 }
 
 // A loader takes tags from any of these; an archive saved by id has none.
-bool names_an_image(const json& manifest, const std::map<std::string, std::string>& files) {
+bool names_an_image(const SortedJson& manifest, const std::map<std::string, std::string>& files) {
   const auto tags = manifest.find("RepoTags");
   if (tags != manifest.end() && !tags->empty()) return true;
   const auto old = files.find("repositories");
-  if (old != files.end() && json::parse(old->second, nullptr, false) != json::object()) return true;
+  if (old != files.end() && SortedJson::parse(old->second, nullptr, false) != SortedJson::object())
+    return true;
   const auto index = files.find("index.json");
   return index != files.end() && (index->second.find("image.name") != std::string::npos ||
                                   index->second.find("ref.name") != std::string::npos);
@@ -117,7 +116,8 @@ Result<> check_image_archive(const fs::path& file, const std::string& id) {
   TRY_ASSIGN(const auto files, metadata_of(file));
   const auto manifest = files.find("manifest.json");
   if (manifest == files.end()) return fail(Exit::usage, "has no manifest.json");
-  const json images = json::parse(manifest->second, nullptr, /*allow_exceptions=*/false);
+  const SortedJson images =
+      SortedJson::parse(manifest->second, nullptr, /*allow_exceptions=*/false);
   if (!images.is_array() || images.size() != 1 || !images[0].is_object() ||
       !images[0].contains("Config") || !images[0]["Config"].is_string()) {
     return fail(Exit::usage, "does not hold one image");

@@ -5,22 +5,21 @@
 #include <gtest/gtest.h>
 
 #include <functional>
-#include <nlohmann/json.hpp>
 
+#include "system/json.h"
 #include "system/test_folder.h"
 #include "transfer/archive_fixture.h"
 
 namespace greta::runner {
 namespace {
 
-using nlohmann::json;
-
 // As `podman save` and `docker save` write them.
 TEST(ImageArchive, OneNamelessImageOfThisId) {
   const TestFolder folder;
   const auto file = folder / "image.tar";
   const std::string config = R"({"architecture":"amd64"})", id = store::sha256_hex(config);
-  const json manifest = {{{"Config", id + ".json"}, {"RepoTags", nullptr}, {"Layers", {"l.tar"}}}};
+  const SortedJson manifest = {
+      {{"Config", id + ".json"}, {"RepoTags", nullptr}, {"Layers", {"l.tar"}}}};
   const std::vector<TestEntry> good = {{.name = "l.tar", .bytes = "layer"},
                                        {.name = id + ".json", .bytes = config},
                                        {.name = "manifest.json", .bytes = manifest.dump()},
@@ -29,7 +28,7 @@ TEST(ImageArchive, OneNamelessImageOfThisId) {
     std::function<void(std::vector<TestEntry>&)> change;
     const char* message;  // "" is taken
   };
-  json tagged = manifest, two = manifest, other = manifest;
+  SortedJson tagged = manifest, two = manifest, other = manifest;
   tagged[0]["RepoTags"] = {"localhost/greta/base:trixie"};
   two.push_back(manifest[0]);
   other[0]["Config"] = "l.tar.json";

@@ -6,20 +6,18 @@
 #include <cerrno>
 #include <cstring>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "container/machine.h"
 #include "contract/text.h"
 #include "system/files.h"
+#include "system/json.h"
 #include "transfer/archive_file.h"
 #include "transfer/image_archive.h"
 
 namespace greta::runner {
 namespace fs = std::filesystem;
 namespace {
-
-using nlohmann::json;
 
 constexpr int64_t kLeastFreeBytes = int64_t{256} << 20;
 
@@ -163,7 +161,7 @@ class Import {
     const auto described = members.find("build.json");
     if (described == members.end()) return refused("engine " + key + " has no build.json");
     TRY_ASSIGN(const std::string text, read_file(work_ / described->second.name));
-    const json build = json::parse(text, nullptr, /*allow_exceptions=*/false);
+    const SortedJson build = SortedJson::parse(text, nullptr, /*allow_exceptions=*/false);
     const auto text_of = [&](const char* name) {
       return build.is_object() && build.contains(name) && build[name].is_string()
                  ? build[name].get<std::string>()
@@ -187,11 +185,11 @@ class Import {
     TRY_ASSIGN(const std::string text, read_file(work_ / member));
     auto good = store_.check_run(text);
     if (!good) return refused("`" + printable(member) + "`: " + good.error().message);
-    const json run = json::parse(text);
+    const SortedJson run = SortedJson::parse(text);
     if (member != "runs/" + run["run"]["name"].get<std::string>() + ".json")
       return refused("`" + printable(member) + "` holds another run");
     auto& bundles = bundles_of_[member];
-    for (const json& cell : run["cells"]) {
+    for (const SortedJson& cell : run["cells"]) {
       if (cell["bundle"].is_null()) continue;
       const std::string hash = cell["bundle"].get<std::string>();
       if (!bundles_.contains(hash))

@@ -6,13 +6,14 @@
 #include <unistd.h>
 
 #include <functional>
-#include <nlohmann/json.hpp>
 
 #include "build/kept_engine.h"
 #include "run/recover.h"
 #include "run/run_fixture.h"
 #include "store/diff.h"
 #include "store/report.h"
+#include "system/json.h"
+#include "system/test_cancel.h"
 #include "transfer/archive_file.h"
 #include "transfer/archive_fixture.h"
 #include "transfer/export.h"
@@ -22,9 +23,6 @@ namespace greta::runner {
 namespace {
 
 namespace fs = std::filesystem;
-using nlohmann::json;
-const Cancel kNever;
-
 // Every file below a folder with its bytes.
 std::map<std::string, std::string> tree(const fs::path& folder) {
   std::map<std::string, std::string> out;
@@ -170,7 +168,8 @@ TEST_F(Transfer, ContentsThatAreRefused) {
   };
   const std::string key(64, 'e');
   const std::string build =
-      json({{"binary", "engine"}, {"build_key", key}, {"sha256", store::sha256_hex("program")}})
+      SortedJson(
+          {{"binary", "engine"}, {"build_key", key}, {"sha256", store::sha256_hex("program")}})
           .dump();
   const std::pair<std::function<void(Entries&)>, const char*> cases[] = {
       {[&](Entries& e) { find(e, "manifest.json").bytes += " "; }, "has another hash"},

@@ -5,6 +5,7 @@
 #include <limits>
 #include <tuple>
 
+#include "contract/text.h"
 #include "diff/diff_confounders.h"
 #include "diff/diff_floor.h"
 #include "diff/diff_records.h"

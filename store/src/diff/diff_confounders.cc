@@ -1,4 +1,5 @@
 #include "diff/diff_confounders.h"
+#include "contract/text.h"
 
 #include <algorithm>
 

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "contract/text.h"
 #include "text/markdown.h"
 
 namespace greta::store {

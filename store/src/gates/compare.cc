@@ -245,15 +245,6 @@ std::string sql_name(std::string_view name) {
   return plain ? std::string(name) : quoted_name(name);
 }
 
-std::string joined(const std::vector<std::string>& parts, std::string_view separator) {
-  std::string out;
-  for (const std::string& part : parts) {
-    if (!out.empty()) out += separator;
-    out += part;
-  }
-  return out;
-}
-
 std::vector<std::string> sql_names(const std::vector<std::string>& names) {
   std::vector<std::string> out;
   for (const std::string& name : names) out.push_back(sql_name(name));

@@ -74,7 +74,6 @@ bool same_value(const Value& a, const Value& b);
 
 // A column name as SQL: bare where that is allowed, else in double quotes.
 std::string sql_name(std::string_view name);
-std::string joined(const std::vector<std::string>& parts, std::string_view separator);
 std::vector<std::string> sql_names(const std::vector<std::string>& names);
 // "variant=default, prompt=p4_sys, layer=3": the named columns that are not NULL, of one row.
 std::string row_place(const Table& table, size_t row, const std::vector<std::string>& columns);

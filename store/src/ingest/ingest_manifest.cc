@@ -36,10 +36,8 @@ Error wrong(const std::string& what) { return Error{.message = "manifest: " + wh
 Result<> one_of(const std::string& key, const std::string& value,
                 const std::vector<std::string>& allowed) {
   if (std::find(allowed.begin(), allowed.end(), value) != allowed.end()) return {};
-  std::string list;
-  for (const std::string& word : allowed) list += (list.empty() ? "" : ", ") + word;
-  return tl::unexpected(wrong("`" + key + "` is `" + printable(value) + "`, not one of " + list +
-                              did_you_mean(value, allowed)));
+  return tl::unexpected(wrong("`" + key + "` is `" + printable(value) + "`, not one of " +
+                              joined(allowed) + did_you_mean(value, allowed)));
 }
 
 std::map<std::string, std::string> text_map(const json& object, const char* key) {

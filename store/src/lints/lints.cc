@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "contract/text.h"
 #include "db/sqlite.h"
 #include "gates/compare.h"
 #include "lints/lints_arms.h"

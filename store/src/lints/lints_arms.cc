@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "contract/text.h"
 #include "text/markdown.h"
 
 namespace greta::store {

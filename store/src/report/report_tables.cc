@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "contract/text.h"
 #include "db/sqlite.h"
 
 namespace greta::store {

@@ -1,5 +1,6 @@
 #include "report/report_writer.h"
 
+#include "contract/text.h"
 #include "db/sqlite.h"
 
 namespace greta::store {

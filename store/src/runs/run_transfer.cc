@@ -159,10 +159,8 @@ Result<std::set<std::string>> columns_of(Database& db, const std::string& table)
 Result<> one_of(const json& row, const char* key, const std::vector<std::string>& allowed) {
   const std::string value = row[key].is_string() ? row[key].get<std::string>() : row[key].dump();
   if (std::find(allowed.begin(), allowed.end(), value) != allowed.end()) return {};
-  std::string list;
-  for (const std::string& word : allowed) list += (list.empty() ? "" : ", ") + word;
   return tl::unexpected(wrong("`" + std::string(key) + "` is `" + printable(value) +
-                              "`, not one of " + list + did_you_mean(value, allowed)));
+                              "`, not one of " + joined(allowed) + did_you_mean(value, allowed)));
 }
 
 // Every row an object of columns that the table has, and of all those that it must have.

@@ -14,6 +14,9 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
 // " (did you mean `x`?)" or "".
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
 
+// The parts in one text, with the separator between two of them.
+std::string joined(const std::vector<std::string>& parts, std::string_view separator = ", ");
+
 // Printable form of untrusted text for an error message: control bytes escaped, cut at `max` bytes.
 std::string printable(std::string_view text, size_t max = 80);
 
