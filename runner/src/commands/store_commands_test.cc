@@ -107,6 +107,16 @@ TEST_F(StoreCommands, ImportListShow) {
   ASSERT_EQ(runs.size(), 2U);
   EXPECT_EQ(runs[0]["provenance"], "recorded");
   EXPECT_NE(greta({"list"}).out.find("B3.42-recorded-"), std::string::npos);
+  EXPECT_EQ(SortedJson::parse(greta({"list", "--json", "-n", "3"}).out).size(), 3U);
+  EXPECT_NE(greta({"list", "-n", "3"}).err.find("older runs are not shown: --all"),
+            std::string::npos);
+  EXPECT_EQ(greta({"list", "--all"}).err, "");
+  EXPECT_NE(
+      greta({"list", "--milestone", "B3.21", "--status", "failed"}).err.find("no run is like that"),
+      std::string::npos);
+  const Answer slip = greta({"list", "--status", "compleet"});
+  EXPECT_EQ(slip.exit_code, 2);
+  EXPECT_NE(slip.err.find("did you mean `complete`?"), std::string::npos) << slip.err;
   const Answer show = greta({"show", "B3.21@recorded"});
   EXPECT_EQ(show.exit_code, 0) << show.err;
   for (const char* part : {"Cells", "Flags", "GRETA_ATTN_DECODE_REF", "mfma_vs_valu", "outcome"})

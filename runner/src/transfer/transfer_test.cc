@@ -44,7 +44,7 @@ class Transfer : public Experiment {
     ASSERT_TRUE(run(file));  // of cached cells alone
     store::Store here = *context_.open_store(store::Access::read_write);
     runs_ = {1, 2};
-    names_ = {here.list("")->at(1).run, here.list("")->at(0).run};
+    names_ = {here.list()->at(1).run, here.list()->at(0).run};
     ASSERT_TRUE(here.accept(names_[0]));
   }
   Result<Exported> export_from(const fs::path& store_file, const fs::path& to,
@@ -61,7 +61,7 @@ class Transfer : public Experiment {
   // Nothing of a refused archive is to be seen.
   void expect_empty(const fs::path& store_file) {
     auto store = store::Store::open(store_file, store::Access::read_write);
-    EXPECT_TRUE(store->list("")->empty());
+    EXPECT_TRUE(store->list()->empty());
     EXPECT_EQ(store->query("SELECT count(*) FROM bundles")->rows[0][0].integer, 0);
     const Layout layout = *make_layout(store_file);
     for (const auto& folder :
@@ -275,7 +275,7 @@ TEST_F(Transfer, AKilledImportLeavesNothingHalf) {
     killed += WIFSIGNALED(status);
     {
       store::Store store = *store::Store::open(store_file, store::Access::read_write);
-      const auto runs = store.list("");
+      const auto runs = store.list();
       for (const auto& run : *runs) EXPECT_EQ(run.cells, 8) << moment;
       Executor host;
       ASSERT_TRUE(recover(store, *make_layout(store_file), host, kNever));

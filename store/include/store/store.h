@@ -84,6 +84,14 @@ struct RunSummary {
   std::string purpose = "run";  // as in RunStart
 };
 
+// Which runs to list: those that are all of what is said here.
+struct RunFilter {
+  std::string milestone = {};   // a glob: "B3.2*"
+  std::string status = {};      // running, complete, partial, failed, interrupted
+  std::string provenance = {};  // recorded, executed, reenacted
+  std::string commit = {};      // how it begins
+};
+
 // What a selector chose, and why: without an accepted run the latest complete one stands in, which
 // a person should be told.
 struct Selection {
@@ -173,7 +181,9 @@ class Store {
   // Makes a complete, executed run its milestone's baseline.
   Result<> accept(std::string_view selector);
 
-  Result<std::vector<RunSummary>> list(std::string_view milestone_glob);
+  // Newest first, at most `most` of them (all when negative).
+  Result<std::vector<RunSummary>> list(const RunFilter& filter = {}, int64_t most = -1);
+  Result<int64_t> count(const RunFilter& filter);
   // Read-only SQL over the documented views; `run` < 0 sees all runs, else only that one.
   // One statement; nothing can be written, attached or loaded. Errors have SQLite's message, the
   // place in the SQL and the nearest table or column.

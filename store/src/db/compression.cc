@@ -4,14 +4,14 @@
 
 namespace greta::store {
 namespace {
-constexpr int kLevel = 3;
+constexpr int kLevel = 3, kLevelOfLarge = 1;
 }
 
 struct Compressor::State {
   ZSTD_CCtx* context = ZSTD_createCCtx();
   std::string out;
-  State() {
-    ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, kLevel);
+  explicit State(int level) {
+    ZSTD_CCtx_setParameter(context, ZSTD_c_compressionLevel, level);
     ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1);  // a flipped bit is seen when read
   }
   ~State() { ZSTD_freeCCtx(context); }
@@ -19,7 +19,8 @@ struct Compressor::State {
   State& operator=(const State&) = delete;
 };
 
-Compressor::Compressor() : state_(std::make_unique<State>()) {}
+Compressor::Compressor(bool of_large)
+    : state_(std::make_unique<State>(of_large ? kLevelOfLarge : kLevel)) {}
 Compressor::~Compressor() = default;
 
 Result<std::string_view> Compressor::compress(std::string_view bytes) {

@@ -35,7 +35,8 @@ Result<> load_piece(LastPiece& last, int64_t content, int64_t at) {
 Result<std::optional<std::string>> line_of(LastPiece& last, int64_t record) {
   TRY_ASSIGN(Statement find, prepare(last.db,
                                      "SELECT f.content, x.byte_offset, x.length FROM main.record x"
-                                     " JOIN main.bundle_file f ON f.id = x.file WHERE x.id = ?"));
+                                     " JOIN main.span s ON s.id = x.span"
+                                     " JOIN main.bundle_file f ON f.id = s.file WHERE x.id = ?"));
   TRY_ASSIGN(const bool found, find.bind_all(record).step());
   if (!found) return std::nullopt;
   const auto length = static_cast<size_t>(find.integer(2));

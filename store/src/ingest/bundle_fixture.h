@@ -117,8 +117,9 @@ class StoreFixture : public testing::Test {
   }
 
   // "a|b\nc|d" of a query; NULL is ∅; "error: …" when it fails.
-  std::string ask(const std::string& sql, int64_t run = -1) {
-    const auto table = store().query(sql, run);
+  std::string ask(const std::string& sql, int64_t run = -1) { return ask(store(), sql, run); }
+  static std::string ask(Store& store, const std::string& sql, int64_t run = -1) {
+    const auto table = store.query(sql, run);
     if (!table) return "error: " + table.error().str();
     std::string out;
     for (const auto& row : table->rows) {

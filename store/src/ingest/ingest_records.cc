@@ -1,15 +1,9 @@
 #include "ingest/ingest_records.h"
 
-#include <cstring>
 #include <filesystem>
-
-#include "contract/text.h"
-#include "store/sha256.h"
 
 namespace greta::store {
 namespace {
-
-constexpr size_t kPieceBytes = 1 << 20;
 
 // "out/readout.jsonl" → "readout"
 std::string stem(const std::string& name) { return std::filesystem::path(name).stem().string(); }
@@ -26,21 +20,20 @@ FileIngest::FileIngest(Database& db, TypedTables& tables, int64_t bundle,
       default_request_(std::move(default_request)) {}
 
 Result<> FileIngest::prepare() {
-  TRY_ASSIGN(add_record_,
-             db_.prepare("INSERT INTO record (id, file, line, byte_offset, length, kind, request,"
-                         " state) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"));
-  TRY_ASSIGN(set_state_, db_.prepare("UPDATE record SET state = ?2 WHERE id = ?1"));
+  TRY_ASSIGN(
+      add_record_,
+      InsertRows::prepare(db_, "INSERT INTO record (id, span, byte_offset, length) VALUES ", 4));
   TRY_ASSIGN(add_chunk_, db_.prepare("INSERT INTO content_chunk (content, byte_offset, bytes, zstd)"
                                      " VALUES (?, ?, ?, ?)"));
   TRY_ASSIGN(next_record_, db_.integer("SELECT ifnull(max(id), 0) + 1 FROM record"));
+  TRY_ASSIGN(next_span_, db_.integer("SELECT ifnull(max(id), 0) + 1 FROM span"));
   return {};
 }
 
 Result<> FileIngest::add(const ManifestFile& file, BundleSource& source) {
-  TRY_ASSIGN(const auto reader, source.open(file.name));
+  TRY_ASSIGN(const auto bytes, source.open(file.name));
   TRY_ASSIGN(Statement find, db_.prepare("SELECT id FROM content WHERE sha256 = ? AND bytes = ?"));
   TRY_ASSIGN(const bool known, find.bind_all(file.sha256, file.bytes).step());
-  keep_pieces_ = !known;
   if (known) {
     content_ = find.integer(0);
   } else {
@@ -53,15 +46,17 @@ Result<> FileIngest::add(const ManifestFile& file, BundleSource& source) {
                          " VALUES (?, ?, ?, ?, ?)"));
   TRY(add.bind_all(bundle_, file.name, file.role, file.kind, content_).run());
   file_ = db_.last_insert_id();
-  is_records_ = file.role == "records";
+  const bool is_records = file.role == "records";
   kind_name_ = file.kind.empty() ? stem(file.name) : file.kind;
-  line_ = line_offset_ = piece_offset_ = 0;
+  piece_offset_ = part_offset_ = 0;
   const int64_t first = next_record_;
-  if (auto done = read(file, *reader); !done) {
+  PieceReader reader(*bytes, {.records = is_records, .keep = !known, .bytes = file.bytes});
+  if (auto done = add_pieces(file, reader); !done) {
     if (done.error().file.empty()) done.error().file = source.place(file.name);
     return done;
   }
-  if (is_records_) {
+  if (is_records) {
+    TRY(add_spans());
     TRY_ASSIGN(Statement lines,
                db_.prepare("UPDATE bundle_file SET first_record = ?2, lines = ?3 WHERE id = ?1"));
     TRY(lines.bind_all(file_, first, next_record_ - first).run());
@@ -69,64 +64,87 @@ Result<> FileIngest::add(const ManifestFile& file, BundleSource& source) {
   return {};
 }
 
-// Pieces end at a line end where there is one, so that a line is found in one piece. `buffer` holds
-// what has been read and not yet been cut.
-Result<> FileIngest::read(const ManifestFile& file, ByteReader& reader) {
-  Sha256 sha;
-  std::vector<char> buffer(kPieceBytes + LineParser::kPadding);
-  size_t filled = 0;
-  int64_t total = 0;
-  for (bool end = false; !end;) {
-    const size_t room = buffer.size() - LineParser::kPadding;
-    while (filled < room && !end) {
-      TRY_ASSIGN(const size_t got, reader.read(buffer.data() + filled, room - filled));
-      sha.update({buffer.data() + filled, got});
-      filled += got;
-      total += static_cast<int64_t>(got);
-      end = got == 0;
-    }
-    const std::string_view all(buffer.data(), filled);
-    size_t cut = filled;
-    if (is_records_ && !end) {
-      const size_t newline = all.rfind('\n');
-      if (newline == std::string_view::npos) {  // a line longer than the buffer
-        buffer.resize(room * 2 + LineParser::kPadding);
-        continue;
-      }
-      cut = newline + 1;
-    }
-    if (cut > 0) TRY(add_piece(all.substr(0, cut)));
-    if (is_records_) {
-      for (size_t begin = 0; begin < cut;) {
-        const size_t newline = all.find('\n', begin);
-        const size_t line_end = newline == std::string_view::npos ? cut : newline;
-        TRY(add_line(all.substr(begin, line_end - begin), newline == std::string_view::npos));
-        begin = line_end + 1;
-      }
-    }
-    std::memmove(buffer.data(), buffer.data() + cut, filled - cut);
-    filled -= cut;
+Result<> FileIngest::add_pieces(const ManifestFile& file, PieceReader& reader) {
+  while (true) {
+    TRY_ASSIGN(const Piece* const piece, reader.next());
+    if (piece == nullptr) break;
+    TRY(add_parts(*piece));
+    for (const Piece::Line& line : piece->lines) TRY(add_line(*piece, line));
+    TRY(write_waiting());
+    piece_offset_ += static_cast<int64_t>(piece->size);
   }
-  const std::string hash = sha.hex();
-  if (total != file.bytes || hash != file.sha256) {
-    return fail(Exit::usage, "is not what the manifest says: " + std::to_string(total) +
+  const std::string hash = reader.sha256();
+  if (reader.bytes() != file.bytes || hash != file.sha256) {
+    return fail(Exit::usage, "is not what the manifest says: " + std::to_string(reader.bytes()) +
                                  " bytes, SHA-256 " + hash + ", expected " +
                                  std::to_string(file.bytes) + " bytes, " + file.sha256);
   }
   return {};
 }
 
-Result<> FileIngest::add_piece(std::string_view bytes) {
-  if (!keep_pieces_) return {};
-  // A piece of one huge line is cut anyway: SQLite's blobs have a limit.
-  for (size_t at = 0; at < bytes.size(); at += 64 * kPieceBytes) {
-    const std::string_view part = bytes.substr(at, 64 * kPieceBytes);
-    TRY_ASSIGN(const std::string_view packed, compressor_.compress(part));
-    add_chunk_.bind(1, content_).bind(2, piece_offset_).bind(3, part.size());
-    TRY(add_chunk_.bind_blob(4, packed).run());
-    piece_offset_ += static_cast<int64_t>(part.size());
+Result<> FileIngest::add_parts(const Piece& piece) {
+  for (const Piece::Part& part : piece.parts) {
+    add_chunk_.bind(1, content_).bind(2, part_offset_).bind(3, part.bytes);
+    TRY(add_chunk_.bind_blob(4, part.zstd).run());
+    part_offset_ += part.bytes;
   }
   return {};
+}
+
+Result<> FileIngest::write_records() {
+  const bool all = waiting_.size() == InsertRows::kRows;
+  Statement& add = all ? add_record_.many : add_record_.one;
+  int index = 0;
+  for (const Record& record : waiting_) {
+    for (const int64_t value : {record.id, record.span, record.byte_offset, record.length})
+      add.bind(++index, value);
+    if (all) continue;
+    TRY(add.run());
+    index = 0;
+  }
+  waiting_.clear();
+  return all ? add.run() : Result<>();
+}
+
+// What waits points into the piece that the next one replaces.
+Result<> FileIngest::write_waiting() {
+  TRY(write_records());
+  return tables_.write_waiting();
+}
+
+Result<> FileIngest::add_spans() {
+  TRY_ASSIGN(Statement add,
+             db_.prepare("INSERT INTO span (id, file, kind, request, state, first_record,"
+                         " last_record, lines) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"));
+  for (const auto& [key, span] : spans_) {
+    TRY(add.bind_all(span.id, file_, TypedTables::id(*key.kind), key.request,
+                     static_cast<int64_t>(key.state), span.first_record, span.last_record,
+                     span.lines)
+            .run());
+  }
+  spans_.clear();
+  last_span_ = nullptr;
+  return {};
+}
+
+FileIngest::Span& FileIngest::span_of(const SpanKey& key, int64_t record) {
+  if (last_span_ == nullptr || last_span_->first != key) {
+    const auto [at, added] = spans_.try_emplace(key);
+    if (added) at->second = {.id = next_span_++, .first_record = record};
+    last_span_ = &*at;
+  }
+  Span& span = last_span_->second;
+  span.last_record = record;
+  ++span.lines;
+  return span;
+}
+
+Result<TypedTables::Kind*> FileIngest::kind_of(std::string_view name) {
+  if (last_kind_ == nullptr || name != last_kind_name_) {
+    TRY_ASSIGN(last_kind_, tables_.kind(name));
+    last_kind_name_ = name;
+  }
+  return last_kind_;
 }
 
 Result<int64_t> FileIngest::request_id(std::string_view name) {
@@ -143,37 +161,26 @@ Result<int64_t> FileIngest::request_id(std::string_view name) {
   return it->second;
 }
 
-Result<> FileIngest::add_line(std::string_view line, bool torn) {
+Result<> FileIngest::add_line(const Piece& piece, const Piece::Line& line) {
   const int64_t record = next_record_++;
-  const int64_t offset = line_offset_;
-  line_offset_ += static_cast<int64_t>(line.size()) + 1;
-  LineState state = torn ? LineState::torn : parser_.parse(line, fields_);
-  const bool typed = state == LineState::ok || state == LineState::nonstandard;
-  std::string_view event, request;
-  if (typed) {
-    for (const LineField& field : fields_) {  // the last of equal keys wins
-      if (field.key == "event")
-        event = field.type == ValueType::text ? field.text : std::string_view();
-      if (field.key == "request") {
-        const bool names_one = field.type == ValueType::text || field.type == ValueType::integer;
-        request = names_one ? field.text : std::string_view();
-      }
-    }
-  }
-  TRY_ASSIGN(TypedTables::Kind* const kind, tables_.kind(event.empty() ? kind_name_ : event));
+  const auto fields = piece.fields_of(line);
+  const bool typed = line.state == LineState::ok || line.state == LineState::nonstandard;
+  const auto& [event, request] = line.names;
+  TRY_ASSIGN(TypedTables::Kind* const kind, kind_of(event.empty() ? kind_name_ : event));
   TRY_ASSIGN(const int64_t request_id,
              this->request_id(request.empty() ? default_request_ : request));
-  add_record_.bind(1, record).bind(2, file_).bind(3, ++line_).bind(4, offset);
-  add_record_.bind(5, line.size()).bind(6, TypedTables::id(*kind)).bind(7, request_id);
-  TRY(add_record_.bind(8, static_cast<int64_t>(state)).run());
-  if (!typed) return {};
-  const TypedTables::Row row{
-      .record = record, .request = request_id, .event = event, .request_name = request};
-  TRY_ASSIGN(const bool duplicates, tables_.insert(*kind, row, fields_));
-  if (duplicates && state == LineState::ok) {
-    TRY(set_state_.bind_all(record, static_cast<int64_t>(LineState::duplicate_keys)).run());
+  SpanKey key{.kind = kind, .request = request_id, .state = line.state};
+  if (typed) {
+    TRY_ASSIGN(const bool duplicates, tables_.place(*kind, record, line.names, fields));
+    if (duplicates && line.state == LineState::ok) key.state = LineState::duplicate_keys;
   }
-  return {};
+  const Span& span = span_of(key, record);
+  waiting_.push_back({.id = record,
+                      .span = span.id,
+                      .byte_offset = piece_offset_ + static_cast<int64_t>(line.offset),
+                      .length = static_cast<int64_t>(line.length)});
+  if (waiting_.size() == InsertRows::kRows) TRY(write_records());
+  return typed ? tables_.insert(*kind, record, span.id, fields) : Result<>();
 }
 
 }  // namespace greta::store

@@ -1,5 +1,8 @@
 // Store::query: SQL of people over the documented views, on a connection of its own.
 
+#include <algorithm>
+#include <cctype>
+
 #include "runs/query_guard.h"
 #include "tables/store_impl.h"
 #include "tables/views.h"
@@ -17,26 +20,43 @@ Result<Database*> reader_of(Store::Impl& impl) {
   return &*impl.reader;
 }
 
-// TEMP views with the names of the stored ones: a name without a schema means them.
-Result<> show_run(Store::Impl& impl, Database& db, int64_t run) {
+// Whether the SQL could mean it: a view can only be meant by its name, which is ASCII.
+bool mentions(std::string_view sql, std::string_view name) {
+  return std::search(sql.begin(), sql.end(), name.begin(), name.end(), [](char a, char b) {
+           return std::tolower(static_cast<unsigned char>(a)) ==
+                  std::tolower(static_cast<unsigned char>(b));
+         }) != sql.end();
+}
+
+// TEMP views with the names of the stored ones: a name without a schema means them. Only those that
+// the query may mean: there are a hundred, and a diff goes from run to run.
+Result<> show_run(Store::Impl& impl, Database& db, int64_t run, std::string_view query) {
   TRY_ASSIGN(const int64_t schema, db.integer("PRAGMA main.schema_version"));
-  if (impl.reader_scope == run && (run < 0 || impl.reader_schema == schema)) return {};
-  std::string sql;
-  TRY_ASSIGN(Statement old, db.prepare("SELECT name FROM temp.sqlite_master WHERE type = 'view'"));
-  while (true) {
-    TRY_ASSIGN(const bool row, old.step());
-    if (!row) break;
-    sql += "DROP VIEW temp." + quoted_name(old.text(0)) + ";";
+  if (impl.reader_scope != run || (run >= 0 && impl.reader_schema != schema)) {
+    std::string drop;
+    TRY_ASSIGN(Statement old,
+               db.prepare("SELECT name FROM temp.sqlite_master WHERE type = 'view'"));
+    while (true) {
+      TRY_ASSIGN(const bool row, old.step());
+      if (!row) break;
+      drop += "DROP VIEW temp." + quoted_name(old.text(0)) + ";";
+    }
+    TRY(db.execute(drop));
+    impl.reader_views.clear();
+    if (run >= 0) {
+      TRY_ASSIGN(const auto kinds, all_kinds(db));
+      impl.reader_views = run_views(kinds, run);
+    }
+    impl.reader_scope = run;
+    impl.reader_schema = schema;
   }
-  if (run >= 0) {
-    TRY_ASSIGN(const auto kinds, all_kinds(db));
-    sql += fixed_views_sql(run) + table_scopes_sql(kinds, run);
-    for (const KindColumns& kind : kinds) sql += kind_view_sql(kind, run);
-  }
-  TRY(db.execute(sql));
-  impl.reader_scope = run;
-  impl.reader_schema = schema;
-  return {};
+  std::string create;
+  std::erase_if(impl.reader_views, [&](const RunView& view) {
+    const bool meant = mentions(query, view.name);
+    if (meant) create += view.sql;
+    return meant;
+  });
+  return create.empty() ? Result<>() : db.execute(create);
 }
 
 Value value_of(const Statement& row, int column) {
@@ -65,7 +85,7 @@ Value value_of(const Statement& row, int column) {
 
 Result<> Store::query(std::string_view sql, int64_t run, const RowSink& sink) {
   TRY_ASSIGN(Database* const db, reader_of(*impl_));
-  TRY(show_run(*impl_, *db, run));
+  TRY(show_run(*impl_, *db, run, sql));
   TRY_ASSIGN(Statement statement,
              prepare_reading(*db, sql, run < 0 ? Sees::every_run : Sees::one_run));
   std::vector<std::string> names;

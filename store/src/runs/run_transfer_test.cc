@@ -130,7 +130,7 @@ TEST_F(Transfer, ArrivesAsItLeft) {
   done = import_into(there, text);
   ASSERT_TRUE(done) << done.error().str();
   EXPECT_TRUE(done->known);
-  EXPECT_EQ(there.list("")->size(), 1U);
+  EXPECT_EQ(there.list()->size(), 1U);
 }
 
 TEST_F(Transfer, AnAcceptedRunLeavesTheOneThatIsAcceptedHere) {
@@ -168,7 +168,7 @@ TEST_F(Transfer, AnErrorBeforeTheCommitUndoesItAll) {
       [] { return Result<>(fail(Exit::infrastructure, "no room")); });
   ASSERT_FALSE(done);
   EXPECT_EQ(done.error().message, "no room");
-  EXPECT_TRUE(there.list("")->empty());
+  EXPECT_TRUE(there.list()->empty());
   EXPECT_EQ(there.query("SELECT count(*) FROM bundles")->rows[0][0].integer, 0);
 }
 
@@ -222,7 +222,7 @@ TEST_F(Transfer, WhatIsRefused) {
     ASSERT_FALSE(done) << part;
     EXPECT_NE(done.error().message.find(part), std::string::npos) << done.error().message;
     EXPECT_EQ(done.error().exit_code, 2) << part;
-    EXPECT_TRUE(there.list("")->empty()) << part;
+    EXPECT_TRUE(there.list()->empty()) << part;
   }
   EXPECT_FALSE(there.check_run(good.dump() + "\n"));  // other white space
   EXPECT_TRUE(there.check_run(good.dump(1) + "\n"));

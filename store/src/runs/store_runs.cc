@@ -240,13 +240,31 @@ Result<std::optional<CachedCell>> Store::find_cell(std::string_view identity) {
   return CachedCell{.bundle = find.string(0), .request = find.string(1)};
 }
 
-Result<std::vector<RunSummary>> Store::list(std::string_view milestone_glob) {
+namespace {
+
+constexpr const char* kChosenRuns =
+    " FROM runs WHERE (?1 = '' OR milestone GLOB ?1) AND (?2 = '' OR status = ?2)"
+    " AND (?3 = '' OR provenance = ?3) AND (?4 = '' OR substr(\"commit\", 1, length(?4)) = ?4)";
+
+}  // namespace
+
+Result<int64_t> Store::count(const RunFilter& filter) {
+  TRY_ASSIGN(Statement row, impl_->db.prepare(std::string("SELECT count(*)") + kChosenRuns));
+  TRY(row.bind_all(filter.milestone, filter.status, filter.provenance, filter.commit).step());
+  return row.integer(0);
+}
+
+Result<std::vector<RunSummary>> Store::list(const RunFilter& filter, int64_t most) {
+  // The inner select looks at what the filter needs; the rest is counted for those that are shown.
   TRY_ASSIGN(Statement rows,
-             impl_->db.prepare("SELECT run_id, run, milestone, status, provenance, started_at,"
-                               " ended_at, \"commit\", gates_passed, gates, cells, cells_ok,"
-                               " accepted FROM runs WHERE ?1 = '' OR milestone GLOB ?1"
-                               " ORDER BY started_at DESC, run_id DESC"));
-  rows.bind_all(milestone_glob);
+             impl_->db.prepare(
+                 "SELECT run_id, run, milestone, status, provenance, started_at, ended_at,"
+                 " \"commit\", gates_passed, gates, cells, cells_ok, accepted, purpose FROM runs"
+                 " WHERE run_id IN (SELECT run_id" +
+                 std::string(kChosenRuns) +
+                 " ORDER BY started_at DESC, run_id DESC LIMIT ?5)"
+                 " ORDER BY started_at DESC, run_id DESC"));
+  rows.bind_all(filter.milestone, filter.status, filter.provenance, filter.commit, most);
   std::vector<RunSummary> out;
   while (true) {
     TRY_ASSIGN(const bool row, rows.step());
@@ -264,6 +282,7 @@ Result<std::vector<RunSummary>> Store::list(std::string_view milestone_glob) {
     run.cells = rows.integer(10);
     run.cells_ok = rows.integer(11);
     run.accepted = rows.integer(12) != 0;
+    run.purpose = rows.string(13);
     out.push_back(std::move(run));
   }
 }

@@ -226,12 +226,26 @@ TEST_F(Runs, ListIsNewestFirst) {
   complete("B1");
   std::this_thread::sleep_for(std::chrono::milliseconds(5));
   complete("B2");
-  const auto all = store().list("").value();
+  const auto all = store().list().value();
   ASSERT_EQ(all.size(), 2U);
   EXPECT_EQ(all[0].milestone, "B2");
   EXPECT_EQ(all[0].commit, "abc123");
-  EXPECT_EQ(store().list("B1*")->size(), 1U);
-  EXPECT_TRUE(store().list("C*")->empty());
+  EXPECT_EQ(store().list({.milestone = "B1*"})->size(), 1U);
+  EXPECT_TRUE(store().list({.milestone = "C*"})->empty());
+  EXPECT_EQ(store().list({}, 1)->at(0).milestone, "B2");
+  const std::pair<RunFilter, int64_t> cases[] = {
+      {{}, 2},
+      {{.milestone = "B?"}, 2},
+      {{.milestone = "B?", .status = "complete"}, 2},
+      {{.status = "failed"}, 0},
+      {{.provenance = "executed", .commit = "abc"}, 2},
+      {{.provenance = "recorded"}, 0},
+      {{.commit = "bc"}, 0},
+  };
+  for (size_t i = 0; i < std::size(cases); ++i) {
+    EXPECT_EQ(store().count(cases[i].first).value(), cases[i].second) << "case " << i;
+    EXPECT_EQ(static_cast<int64_t>(store().list(cases[i].first)->size()), cases[i].second) << i;
+  }
 }
 
 TEST_F(Runs, RunsOfDeadProcessesAreClosed) {

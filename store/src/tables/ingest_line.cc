@@ -105,6 +105,7 @@ std::string_view to_string(LineState state) {
 std::string_view nonfinite_name(std::string_view token) {
   const bool negative = !token.empty() && token[0] == '-';
   if (negative || (!token.empty() && token[0] == '+')) token.remove_prefix(1);
+  if (token.empty() || is_digit(token[0])) return {};  // nearly always
   std::string lower(token.substr(0, 9));
   std::transform(lower.begin(), lower.end(), lower.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
@@ -114,12 +115,27 @@ std::string_view nonfinite_name(std::string_view token) {
   return {};
 }
 
+LineNames names_of(std::span<const LineField> fields) {
+  constexpr std::string_view kEvent = "event", kRequest = "request";
+  LineNames names;
+  for (const LineField& field : fields) {
+    const char* const key = field.key.data();
+    if (field.key.size() == kEvent.size() && std::memcmp(key, kEvent.data(), kEvent.size()) == 0) {
+      names.event = field.type == ValueType::text ? field.text : std::string_view();
+    } else if (field.key.size() == kRequest.size() &&
+               std::memcmp(key, kRequest.data(), kRequest.size()) == 0) {
+      const bool names_one = field.type == ValueType::text || field.type == ValueType::integer;
+      names.request = names_one ? field.text : std::string_view();
+    }
+  }
+  return names;
+}
+
 const size_t LineParser::kPadding = simdjson::SIMDJSON_PADDING;
 
 struct LineParser::State {
   simdjson::dom::parser parser;
-  std::deque<std::string> decoded;  // texts that had escapes; their addresses must not move
-  std::string plain;                // the line with unusual tokens replaced by 0
+  std::string plain;  // the line with unusual tokens replaced by 0
 
   bool is_json_object(const char* text, size_t size) {
     simdjson::dom::element root;
@@ -156,7 +172,7 @@ struct LineParser::State {
   }
 
   // The text of a string token, escapes resolved. simdjson has accepted it, so it decodes.
-  std::string_view decode(std::string_view token) {
+  static std::string_view decode(std::string_view token, LineValues& values) {
     if (token.find('\\') == std::string_view::npos) return token.substr(1, token.size() - 2);
     simdjson::dom::element element;
     std::string_view text;
@@ -165,16 +181,14 @@ struct LineParser::State {
     if (own.parse(padded).get(element) != simdjson::SUCCESS ||
         element.get_string().get(text) != simdjson::SUCCESS)
       return token;
-    return decoded.emplace_back(text);
+    return values.decoded.emplace_back(text);
   }
 };
 
 LineParser::LineParser() : state_(std::make_unique<State>()) {}
 LineParser::~LineParser() = default;
 
-LineState LineParser::parse(std::string_view line, std::vector<LineField>& fields) {
-  fields.clear();
-  state_->decoded.clear();
+LineState LineParser::parse(std::string_view line, LineValues& values) {
   bool nonstandard = false;
   if (line.starts_with(kByteOrderMark)) {
     line.remove_prefix(kByteOrderMark.size());
@@ -194,8 +208,8 @@ LineState LineParser::parse(std::string_view line, std::vector<LineField>& field
   };
   for (skip_space(); i < line.size() && line[i] != '}';) {
     const size_t key_end = string_end(line, i);
-    LineField& field = fields.emplace_back();
-    field.key = state_->decode(line.substr(i, key_end - i));
+    LineField& field = values.fields.emplace_back();
+    field.key = State::decode(line.substr(i, key_end - i), values);
     i = key_end;
     skip_space();
     ++i;  // the colon
@@ -205,7 +219,7 @@ LineState LineParser::parse(std::string_view line, std::vector<LineField>& field
     if (c == '"') {
       end = string_end(line, i);
       field.type = ValueType::text;
-      field.text = state_->decode(line.substr(i, end - i));
+      field.text = State::decode(line.substr(i, end - i), values);
     } else if (c == '{' || c == '[') {
       end = nested_end(line, i);
       field.type = ValueType::json;

@@ -10,13 +10,14 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace greta::store {
 
-enum class LineState {  // the numbers are those of record.state
+enum class LineState {  // the numbers are those of span.state
   ok = 0,
   duplicate_keys = 1,  // one key twice in the object: the last wins
   nonstandard = 2,     // see above
@@ -46,14 +47,31 @@ struct LineField {
   double real = 0;        // real; integers too
 };
 
+// What a line says of itself: the values of `event` (a text) and `request` (a text or a whole
+// number); of equal keys the last counts. "" where it says nothing of the kind.
+struct LineNames {
+  std::string_view event, request;
+};
+LineNames names_of(std::span<const LineField> fields);
+
+// The fields of some lines, one line's behind the other's. Valid as long as the lines are.
+struct LineValues {
+  std::vector<LineField> fields;
+  std::deque<std::string> decoded;  // texts that had escapes; their addresses must not move
+  void clear() {
+    fields.clear();
+    decoded.clear();
+  }
+};
+
 class LineParser {
  public:
   LineParser();
   ~LineParser();
-  // `line` has no newline, and kPadding readable bytes behind its end. Fields stay valid until the
-  // next call, as long as the line does. Returns ok, nonstandard, blank or invalid; duplicate keys
-  // are for the caller to see.
-  LineState parse(std::string_view line, std::vector<LineField>& fields);
+  // `line` has no newline, and kPadding readable bytes behind its end. Its fields come behind those
+  // that are there. Returns ok, nonstandard, blank or invalid (the last two without a field);
+  // duplicate keys are for the caller to see.
+  LineState parse(std::string_view line, LineValues& values);
   static const size_t kPadding;
 
  private:

@@ -11,13 +11,13 @@ namespace {
 // "state key:type=text …", so that a case is one line.
 std::string parsed(const std::string& line) {
   LineParser parser;
-  std::vector<LineField> fields;
+  LineValues values;
   const std::string padded = line + std::string(LineParser::kPadding, ' ');
-  const LineState state = parser.parse({padded.data(), line.size()}, fields);
+  const LineState state = parser.parse({padded.data(), line.size()}, values);
   constexpr const char* kTypes[] = {"null",    "text",      "int",  "bigint", "real",
                                     "bigreal", "nonfinite", "bool", "json"};
   std::string out(to_string(state));
-  for (const LineField& f : fields)
+  for (const LineField& f : values.fields)
     out += " " + std::string(f.key) + ":" + kTypes[static_cast<int>(f.type)] + "=" +
            std::string(f.text);
   return out;
@@ -107,7 +107,7 @@ nlohmann::json random_value(std::mt19937& random, int depth) {
 TEST(LineParser, AgreesWithAnotherParser) {
   std::mt19937 random(7);
   LineParser parser;
-  std::vector<LineField> fields;
+  LineValues values;
   for (int i = 0; i < 20000; ++i) {
     auto object = nlohmann::json::object();
     for (size_t n = random() % 6; n-- > 0;)
@@ -122,12 +122,13 @@ TEST(LineParser, AgreesWithAnotherParser) {
     }
     const auto expected = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
     const std::string padded = line + std::string(LineParser::kPadding, '"');
-    const LineState state = parser.parse({padded.data(), line.size()}, fields);
+    values.clear();
+    const LineState state = parser.parse({padded.data(), line.size()}, values);
     if (state == LineState::nonstandard || state == LineState::blank) continue;
     ASSERT_EQ(state == LineState::ok, expected.is_object()) << line;
     if (state != LineState::ok) continue;
     std::map<std::string, nlohmann::json> seen;
-    for (const LineField& f : fields) {
+    for (const LineField& f : values.fields) {
       seen[std::string(f.key)] = f.type == ValueType::text ? nlohmann::json(f.text)
                                  : f.type == ValueType::null
                                      ? nlohmann::json()

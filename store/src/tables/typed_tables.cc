@@ -46,6 +46,11 @@ std::string clean_table_name(std::string_view kind) {
   return out.empty() ? "_" : out;
 }
 
+bool is_reserved(std::string_view column) {
+  return column == kSpanColumn || std::find(std::begin(kContextColumns), std::end(kContextColumns),
+                                            column) != std::end(kContextColumns);
+}
+
 }  // namespace
 
 struct TypedTables::Kind {
@@ -54,7 +59,10 @@ struct TypedTables::Kind {
     size_t base = kUnknown;
     std::array<size_t, kValueTypes> misfits;  // by ValueType, for values that `base` cannot hold
     int64_t last_record = -1;                 // to see a key that stands twice
-    Slot() { misfits.fill(kUnknown); }
+    bool is_event = false, is_request = false;
+    explicit Slot(std::string_view key) : is_event(key == "event"), is_request(key == "request") {
+      misfits.fill(kUnknown);
+    }
   };
   struct KeyHash {
     using is_transparent = void;
@@ -69,11 +77,29 @@ struct TypedTables::Kind {
   bool has_table = false;
   bool changed = false;  // its view is older than its columns
   const greta::Kind* description = nullptr;
-  Statement insert;
+  InsertRows insert;
   std::unordered_map<std::string, Slot, KeyHash, std::equal_to<>> slots;
   std::vector<std::pair<std::string_view, Slot*>> guesses;  // keys of the last line, in order
-  std::vector<size_t> targets;
-  std::string extra;
+  std::vector<size_t> targets;     // of the line at hand: a column for each field
+  size_t extra_column = kNowhere;  // of the line at hand, where a field found no column
+
+  struct Row {  // a line that waits to be written
+    int64_t record = 0, span = 0;
+    std::span<const LineField> fields;
+    std::vector<size_t> targets;
+    size_t extra_column = kNowhere;
+    std::string extra;
+  };
+  std::vector<Row> rows;  // the first `waiting` of them wait
+  size_t waiting = 0;
+  std::vector<size_t> bound, now_bound;  // all `targets` of the last sixteen, and of these
+
+  // Binds a row behind the first `base` values.
+  void bind(Statement& statement, size_t base, Row& row) const;
+  void reserve_names() {
+    for (const std::string_view column : kContextColumns) taken.emplace(column);
+    taken.emplace(kSpanColumn);
+  }
 };
 
 TypedTables::TypedTables(Database& db, const Schema* description)
@@ -104,11 +130,8 @@ Result<TypedTables::Kind*> TypedTables::kind(std::string_view name) {
       return this->kind(kOverflowKind);
     // Distinct kinds may differ only in what a table name cannot hold: number them.
     const std::string base = clean_table_name(name);
-    TRY_ASSIGN(Statement taken,
-               db_.prepare("SELECT count(*) FROM kind WHERE table_name IN (?1, ?2)"
-                           " OR view_name IN (?1, ?2)"
-                           " OR table_name || '_by_request' = ?1 COLLATE NOCASE"
-                           " OR table_name = ?1 || '_by_request'"));  // the index of either
+    TRY_ASSIGN(Statement taken, db_.prepare("SELECT count(*) FROM kind WHERE table_name IN (?1, ?2)"
+                                            " OR view_name IN (?1, ?2)"));
     for (int n = 1;; ++n) {
       const std::string word = n == 1 ? base : base + "_" + std::to_string(n);
       made->table_name = "rec_" + word;
@@ -123,7 +146,7 @@ Result<TypedTables::Kind*> TypedTables::kind(std::string_view name) {
     const std::string doc = made->description == nullptr ? "" : made->description->doc;
     TRY(add.bind_all(name, made->table_name, made->view_name, doc).run());
     made->id = db_.last_insert_id();
-    for (const std::string_view reserved : kContextColumns) made->taken.emplace(reserved);
+    made->reserve_names();
     made->changed = true;
   }
   if (made->description != nullptr) TRY(describe(*made, *made->description));
@@ -132,7 +155,7 @@ Result<TypedTables::Kind*> TypedTables::kind(std::string_view name) {
 
 Result<> TypedTables::load(Kind& kind) {
   kind.has_table = true;
-  for (const std::string_view reserved : kContextColumns) kind.taken.emplace(reserved);
+  kind.reserve_names();
   TRY_ASSIGN(Statement fields,
              db_.prepare("SELECT column_name, name, type, role, optional, unit, doc, version, "
                          "described, misfit FROM field WHERE kind = ? ORDER BY position"));
@@ -204,9 +227,7 @@ Result<> TypedTables::describe(const Schema& schema) {
 
 size_t TypedTables::add_column(Kind& kind, Column column) {
   std::string base = clean_name(column.name);
-  const bool is_context = std::any_of(std::begin(kContextColumns), std::end(kContextColumns),
-                                      [&](std::string_view c) { return c == ascii_lower(base); });
-  if (is_context) base += "__field";
+  if (is_reserved(ascii_lower(base))) base += "__field";
   column.name = base;
   for (int n = 2; !kind.taken.insert(ascii_lower(column.name)).second; ++n)
     column.name = base + "__" + std::to_string(n);
@@ -216,16 +237,14 @@ size_t TypedTables::add_column(Kind& kind, Column column) {
 
 Result<> TypedTables::create_missing_columns(Kind& kind) {
   if (kind.has_table && kind.made == kind.columns.size()) return {};
+  TRY(write_waiting(kind));  // they know the table as it is
   const std::string table = quoted_name(kind.table_name);
   if (!kind.has_table) {
-    std::string sql = "CREATE TABLE " + table +
-                      " (record INTEGER PRIMARY KEY REFERENCES record (id)"
-                      " ON DELETE CASCADE, request INTEGER NOT NULL REFERENCES request (id)"
-                      " ON DELETE CASCADE";
+    std::string sql =
+        "CREATE TABLE " + table + " (record INTEGER PRIMARY KEY, span INTEGER NOT NULL";
     for (const Column& column : kind.columns)
       sql += ", " + quoted_name(column.name) + std::string(declared_type(column.type));
-    TRY(db_.execute(sql + "); CREATE INDEX " + quoted_name(kind.table_name + "_by_request") +
-                    " ON " + table + " (request);"));
+    TRY(db_.execute(sql + ")"));
   }
   TRY_ASSIGN(
       Statement add,
@@ -245,15 +264,8 @@ Result<> TypedTables::create_missing_columns(Kind& kind) {
   kind.made = kind.columns.size();
   kind.has_table = true;
   kind.changed = true;
-  kind.insert = Statement();
-  return {};
-}
-
-Result<> TypedTables::prepare_insert(Kind& kind) {
-  std::string sql = "INSERT INTO " + quoted_name(kind.table_name) + " VALUES (?1, ?2";
-  // The table has its columns in the order of `columns`: they were only ever added at the end.
-  for (size_t i = 0; i < kind.columns.size(); ++i) sql += ", ?" + std::to_string(i + 3);
-  TRY_ASSIGN(kind.insert, db_.prepare(sql + ")"));
+  kind.insert = InsertRows();
+  kind.bound.clear();
   return {};
 }
 
@@ -297,7 +309,8 @@ size_t TypedTables::misfit_column(Kind& kind, size_t base, const LineField& valu
                                  .misfit = true});
 }
 
-Result<bool> TypedTables::insert(Kind& kind, const Row& row, const std::vector<LineField>& fields) {
+Result<bool> TypedTables::place(Kind& kind, int64_t record, const LineNames& said,
+                                std::span<const LineField> fields) {
   kind.targets.assign(fields.size(), kNowhere);
   if (kind.guesses.size() < fields.size()) kind.guesses.resize(fields.size());
   bool duplicates = false;
@@ -307,16 +320,15 @@ Result<bool> TypedTables::insert(Kind& kind, const Row& row, const std::vector<L
     if (slot == nullptr || guessed_key != field.key) {
       auto it = kind.slots.find(field.key);
       if (it == kind.slots.end())
-        it = kind.slots.emplace(std::string(field.key), Kind::Slot()).first;
+        it = kind.slots.emplace(std::string(field.key), Kind::Slot(field.key)).first;
       guessed_key = it->first;  // node-based: the address stays
       slot = &it->second;
     }
-    duplicates |= slot->last_record == row.record;
-    slot->last_record = row.record;
+    duplicates |= slot->last_record == record;
+    slot->last_record = record;
     if (field.type == ValueType::null) continue;
-    if (field.key == "event" && field.text == row.event && row.event == kind.name) continue;
-    if (field.key == "request" && !row.request_name.empty() && field.text == row.request_name)
-      continue;
+    if (slot->is_event && field.text == said.event && said.event == kind.name) continue;
+    if (slot->is_request && field.text == said.request && !said.request.empty()) continue;
     if (slot->base == kUnknown) slot->base = base_column(kind, field);
     kind.targets[i] = slot->base;
     if (slot->base == kExtra || fits(kind.columns[slot->base].type, field)) continue;
@@ -330,60 +342,104 @@ Result<bool> TypedTables::insert(Kind& kind, const Row& row, const std::vector<L
     for (size_t i = fields.size(); i-- > 0;)
       if (!later.insert(fields[i].key).second) kind.targets[i] = kNowhere;
   }
-  const bool needs_extra =
-      std::find(kind.targets.begin(), kind.targets.end(), kExtra) != kind.targets.end();
-  size_t extra_column = kNowhere;
-  if (needs_extra) {
+  kind.extra_column = kNowhere;
+  if (std::find(kind.targets.begin(), kind.targets.end(), kExtra) != kind.targets.end()) {
     for (size_t i = 0; i < kind.columns.size(); ++i)
-      if (kind.columns[i].field.empty() && kind.columns[i].described) extra_column = i;
-    if (extra_column == kNowhere)
-      extra_column = add_column(kind, Column{.name = std::string(kExtraColumn),
-                                             .field = "",
-                                             .type = ColumnType::json,
-                                             .role = FieldRole::context,
-                                             .doc = "fields beyond the widest table that is kept",
-                                             .described = true});
+      if (kind.columns[i].field.empty() && kind.columns[i].described) kind.extra_column = i;
+    if (kind.extra_column == kNowhere)
+      kind.extra_column =
+          add_column(kind, Column{.name = std::string(kExtraColumn),
+                                  .field = "",
+                                  .type = ColumnType::json,
+                                  .role = FieldRole::context,
+                                  .doc = "fields beyond the widest table that is kept",
+                                  .described = true});
   }
   TRY(create_missing_columns(kind));
-  if (kind.insert.handle() == nullptr) TRY(prepare_insert(kind));
+  return duplicates;
+}
 
-  Statement& insert = kind.insert;
-  insert.clear_bindings();
-  insert.bind(1, row.record).bind(2, row.request);
-  kind.extra.clear();
-  for (size_t i = 0; i < fields.size(); ++i) {
-    const size_t target = kind.targets[i];
-    const LineField& field = fields[i];
+Result<> TypedTables::insert(Kind& kind, int64_t record, int64_t span,
+                             std::span<const LineField> fields) {
+  if (kind.waiting == kind.rows.size()) kind.rows.emplace_back();
+  Kind::Row& row = kind.rows[kind.waiting++];
+  row.record = record;
+  row.span = span;
+  row.fields = fields;
+  row.targets = kind.targets;
+  row.extra_column = kind.extra_column;
+  return kind.waiting == InsertRows::kRows ? write_waiting(kind) : Result<>();
+}
+
+Result<> TypedTables::write_waiting(Kind& kind) {
+  if (kind.waiting == 0) return {};
+  if (kind.insert.one.handle() == nullptr) {
+    // The table has its columns in the order of `columns`: they were only ever added at the end.
+    TRY_ASSIGN(kind.insert,
+               InsertRows::prepare(db_, "INSERT INTO " + quoted_name(kind.table_name) + " VALUES ",
+                                   kind.made + 2));
+  }
+  const size_t waiting = std::exchange(kind.waiting, 0);
+  if (waiting < InsertRows::kRows) {
+    for (size_t i = 0; i < waiting; ++i) {
+      kind.insert.one.clear_bindings();
+      kind.bind(kind.insert.one, 0, kind.rows[i]);
+      TRY(kind.insert.one.run());
+    }
+    return {};
+  }
+  std::vector<size_t>& bound = kind.now_bound;
+  bound.clear();
+  for (const Kind::Row& row : kind.rows)
+    bound.insert(bound.end(), row.targets.begin(), row.targets.end());
+  if (bound != kind.bound) kind.insert.many.clear_bindings();  // else the same places are filled
+  std::swap(bound, kind.bound);
+  for (size_t i = 0; i < waiting; ++i)
+    kind.bind(kind.insert.many, i * (kind.made + 2), kind.rows[i]);
+  return kind.insert.many.run();
+}
+
+void TypedTables::Kind::bind(Statement& statement, size_t base, Row& row) const {
+  const int first = static_cast<int>(base) + 1;
+  statement.bind(first, row.record).bind(first + 1, row.span);
+  row.extra.clear();
+  for (size_t i = 0; i < row.fields.size(); ++i) {
+    const size_t target = row.targets[i];
+    const LineField& field = row.fields[i];
     if (target == kNowhere) continue;
     if (target == kExtra) {
       const auto as_json = [](std::string_view text) {
         return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
       };
       const bool is_text = field.type == ValueType::text || field.type == ValueType::nonfinite;
-      kind.extra += (kind.extra.empty() ? "{" : ", ") + as_json(field.key) + ": " +
-                    (is_text ? as_json(field.text) : std::string(field.text));
+      row.extra += (row.extra.empty() ? "{" : ", ") + as_json(field.key) + ": " +
+                   (is_text ? as_json(field.text) : std::string(field.text));
       continue;
     }
-    const int index = static_cast<int>(target) + 3;
-    const ColumnType type = kind.columns[target].type;
+    const int index = first + 2 + static_cast<int>(target);
+    const ColumnType type = columns[target].type;
     const bool numeric = type == ColumnType::real || type == ColumnType::number;
     if (type == ColumnType::hash) {
-      insert.bind_static(index, field.text);
+      statement.bind_static(index, field.text);
     } else if (field.type == ValueType::integer && type == ColumnType::real) {
-      insert.bind(index, field.real);
+      statement.bind(index, field.real);
     } else if (field.type == ValueType::integer || field.type == ValueType::boolean) {
-      insert.bind(index, field.integer);
+      statement.bind(index, field.integer);
     } else if (field.type == ValueType::real) {
-      insert.bind(index, field.real);
+      statement.bind(index, field.real);
     } else if (numeric && field.text != "NaN") {
-      insert.bind(index, field.text == "Infinity" ? HUGE_VAL : -HUGE_VAL);
+      statement.bind(index, field.text == "Infinity" ? HUGE_VAL : -HUGE_VAL);
     } else {
-      insert.bind_static(index, field.text);
+      statement.bind_static(index, field.text);
     }
   }
-  if (needs_extra) insert.bind_static(static_cast<int>(extra_column) + 3, kind.extra += "}");
-  TRY(insert.run());
-  return duplicates;
+  if (row.extra_column != kNowhere)
+    statement.bind_static(first + 2 + static_cast<int>(row.extra_column), row.extra += "}");
+}
+
+Result<> TypedTables::write_waiting() {
+  for (const auto& [name, kind] : kinds_) TRY(write_waiting(*kind));
+  return {};
 }
 
 Result<> TypedTables::finish() {
@@ -397,7 +453,7 @@ Result<> TypedTables::finish() {
                         .columns = {}};
     for (const Column& column : kind->columns) columns.columns.push_back(column.name);
     TRY(db_.execute("DROP VIEW IF EXISTS " + quoted_name(kind->view_name)));
-    TRY(db_.execute(kind_view_sql(columns, -1)));
+    TRY(db_.execute(kind_view_sql(columns)));
     kind->changed = false;
   }
   return {};

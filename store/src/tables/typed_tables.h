@@ -8,11 +8,13 @@
 
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "contract/schema.h"
+#include "db/insert_rows.h"
 #include "db/sqlite.h"
 #include "tables/ingest_line.h"
 #include "tables/typed_tables_types.h"
@@ -52,14 +54,14 @@ class TypedTables {
   Result<Kind*> kind(std::string_view name);
   static int64_t id(const Kind& kind);
 
-  // One row. Returns whether a key stood twice in `fields` (the last one wins). `event` and
-  // `request` are left out where they have said the record's kind and request.
-  struct Row {
-    int64_t record = 0;   // record.id
-    int64_t request = 0;  // request.id
-    std::string_view event, request_name;
-  };
-  Result<bool> insert(Kind& kind, const Row& row, const std::vector<LineField>& fields);
+  // A line becomes a row in two steps. `place` chooses a column for every field, making those that
+  // are missing, and returns whether a key stood twice in `fields` (the last one wins). `event` and
+  // `request` are left out where they have said the record's kind and request. `insert` takes the
+  // line that was placed last; it may wait for others, so `fields` must live until `write_waiting`.
+  Result<bool> place(Kind& kind, int64_t record, const LineNames& said,
+                     std::span<const LineField> fields);
+  Result<> insert(Kind& kind, int64_t record, int64_t span, std::span<const LineField> fields);
+  Result<> write_waiting();
 
   // Remakes the views of the kinds that changed; before the commit.
   Result<> finish();
@@ -68,7 +70,7 @@ class TypedTables {
   Result<> load(Kind& kind);
   Result<> describe(Kind& kind, const greta::Kind& description);
   Result<> create_missing_columns(Kind& kind);
-  Result<> prepare_insert(Kind& kind);
+  Result<> write_waiting(Kind& kind);
   size_t add_column(Kind& kind, Column column);
   size_t base_column(Kind& kind, const LineField& value);
   size_t misfit_column(Kind& kind, size_t base, const LineField& value);

@@ -22,6 +22,11 @@ constexpr std::string_view kStatus = "{status}";  // kRunStatusSql
   " JOIN main.member m ON m.request = q.id JOIN main.run r ON r.id = m.run"
 #define RUN_AND_BUNDLE "SELECT r.name AS run, r.milestone, b.hash AS bundle, b.variant, b.repeat,"
 
+// The rows of a span: they stand near each other, so that a range finds them without an index.
+// {rows} is JOIN, or CROSS JOIN where a run has chosen the spans: whatever the query sorts by,
+// SQLite must not start at the rows of all runs.
+constexpr std::string_view kRows = "{rows}";
+
 constexpr std::string_view kBundleScope = "b.id IN (SELECT bundle FROM main.cell WHERE run = ?)";
 
 constexpr View kViews[] = {
@@ -71,17 +76,18 @@ constexpr View kViews[] = {
                     " FROM main.bundle_kernel e" BUNDLE_OF_RUN},
     {"prompts", "m.run = ?",
      RUN_AND_BUNDLE " e.id, e.sha256, e.text FROM main.bundle_prompt e" BUNDLE_OF_RUN},
-    {"records", "x.request IN (SELECT request FROM main.member WHERE run = ?)",
-     "SELECT x.id AS record, b.hash AS bundle, b.milestone, f.name AS file, x.line, x.byte_offset, "
-     "x.length,"
+    {"records", "s.request IN (SELECT request FROM main.member WHERE run = ?)",
+     "SELECT x.id AS record, b.hash AS bundle, b.milestone, f.name AS file,"
+     " x.id - f.first_record + 1 AS line, x.byte_offset, x.length,"
      " k.name AS kind, nullif(q.name, '') AS request,"
-     " CASE x.state WHEN 0 THEN 'ok' WHEN 1 THEN 'duplicate_keys' WHEN 2 THEN 'nonstandard'"
+     " CASE s.state WHEN 0 THEN 'ok' WHEN 1 THEN 'duplicate_keys' WHEN 2 THEN 'nonstandard'"
      " WHEN 3 THEN 'blank' WHEN 4 THEN 'torn' ELSE 'invalid' END AS state,"
-     " x.state < 3 AND EXISTS (SELECT 1 FROM main.member m WHERE m.request = x.request"
+     " s.state < 3 AND EXISTS (SELECT 1 FROM main.member m WHERE m.request = s.request"
      " AND m.is_result = 1{of run}) AS is_result"
-     " FROM main.record x JOIN main.bundle_file f ON f.id = x.file"
-     " JOIN main.bundle b ON b.id = f.bundle JOIN main.kind k ON k.id = x.kind"
-     " JOIN main.request q ON q.id = x.request"},
+     " FROM main.span s {rows} main.record x"
+     " ON x.id BETWEEN s.first_record AND s.last_record AND x.span = s.id"
+     " JOIN main.bundle_file f ON f.id = s.file JOIN main.bundle b ON b.id = f.bundle"
+     " JOIN main.kind k ON k.id = s.kind JOIN main.request q ON q.id = s.request"},
     {"kinds", "",
      "SELECT k.name AS kind, k.view_name AS \"view\", k.table_name AS \"table\", k.doc"
      " FROM main.kind k"},
@@ -93,6 +99,14 @@ constexpr View kViews[] = {
 #undef BUNDLE_OF_RUN
 #undef RUN_AND_BUNDLE
 
+// Of `record` and rec_<kind> alike: the rows that belong to run `?`.
+std::string of_spans(std::string_view table, std::string_view id, int64_t run) {
+  return "SELECT t.* FROM main.span s CROSS JOIN main." + quoted_name(table) + " t ON t." +
+         std::string(id) + " BETWEEN s.first_record AND s.last_record AND t.span = s.id" +
+         " WHERE s.request IN (SELECT request FROM main.member WHERE run = " + std::to_string(run) +
+         ")";
+}
+
 // The tables, and which of their rows belong to run `?`: a query over one run finds TEMP views of
 // these names as well.
 struct Scope {
@@ -101,7 +115,6 @@ struct Scope {
 };
 #define BUNDLES "(SELECT bundle FROM main.cell WHERE run = ?)"
 #define REQUESTS "(SELECT request FROM main.member WHERE run = ?)"
-constexpr std::string_view kTypedScope = "request IN " REQUESTS;
 constexpr Scope kTables[] = {
     {"meta", ""},
     {"migration", ""},
@@ -122,7 +135,7 @@ constexpr Scope kTables[] = {
     {"bundle_kernel", "bundle IN " BUNDLES},
     {"bundle_prompt", "bundle IN " BUNDLES},
     {"request", "id IN " REQUESTS},
-    {"record", "request IN " REQUESTS},
+    {"span", "request IN " REQUESTS},
 };
 #undef BUNDLES
 #undef REQUESTS
@@ -139,6 +152,8 @@ std::string select_of(const View& view, int64_t run) {
     out.replace(at, kOfRun.size(), run < 0 ? "" : " AND m.run = " + std::to_string(run));
   if (const size_t at = out.find(kStatus); at != std::string::npos)
     out.replace(at, kStatus.size(), kRunStatusSql);
+  if (const size_t at = out.find(kRows); at != std::string::npos)
+    out.replace(at, kRows.size(), run < 0 ? "JOIN" : "CROSS JOIN");
   if (run >= 0 && !view.scope.empty()) out += " WHERE " + scoped(view.scope, run);
   return out;
 }
@@ -167,13 +182,9 @@ std::string create(std::string_view name, std::string select, int64_t run) {
 
 }  // namespace
 
-std::string fixed_views_sql(int64_t run) {
-  std::string sql;
-  for (const View& view : kViews) sql += create(view.name, select_of(view, run), run);
-  return sql;
-}
+namespace {
 
-std::string kind_view_sql(const KindColumns& kind, int64_t run) {
+std::string kind_view(const KindColumns& kind, int64_t run) {
   std::string select =
       "SELECT r.name AS run, r.milestone, b.provenance, b.\"commit\", m.variant, m.prompt, "
       "m.repeat,"
@@ -182,24 +193,44 @@ std::string kind_view_sql(const KindColumns& kind, int64_t run) {
     const std::string name = quoted_name(column);
     select += ", t." + name + " AS " + name;
   }
-  select += " FROM main." + quoted_name(kind.table_name) +
-            " t JOIN main.member m ON m.request = t.request AND m.is_result = 1"
+  select += " FROM main.member m JOIN main.span s ON s.request = m.request AND s.kind = " +
+            std::to_string(kind.kind);
+  select += (run < 0 ? " JOIN main." : " CROSS JOIN main.") + quoted_name(kind.table_name) +
+            " t ON t.record BETWEEN s.first_record AND s.last_record AND t.span = s.id"
             " JOIN main.run r ON r.id = m.run"
-            " JOIN main.request q ON q.id = t.request JOIN main.bundle b ON b.id = q.bundle";
-  if (run >= 0) select += " WHERE m.run = " + std::to_string(run);
+            " JOIN main.request q ON q.id = s.request JOIN main.bundle b ON b.id = q.bundle"
+            " WHERE m.is_result = 1";
+  if (run >= 0) select += " AND m.run = " + std::to_string(run);
   return create(kind.view_name, std::move(select), run);
 }
 
-std::string table_scopes_sql(const std::vector<KindColumns>& kinds, int64_t run) {
+}  // namespace
+
+std::string fixed_views_sql() {
   std::string sql;
-  const auto add = [&](std::string_view table, std::string_view scope) {
-    if (!scope.empty())
-      sql += create(
-          table, "SELECT * FROM main." + quoted_name(table) + " WHERE " + scoped(scope, run), run);
-  };
-  for (const Scope& table : kTables) add(table.table, table.scope);
-  for (const KindColumns& kind : kinds) add(kind.table_name, kTypedScope);
+  for (const View& view : kViews) sql += create(view.name, select_of(view, -1), -1);
   return sql;
+}
+
+std::string kind_view_sql(const KindColumns& kind) { return kind_view(kind, -1); }
+
+std::vector<RunView> run_views(const std::vector<KindColumns>& kinds, int64_t run) {
+  std::vector<RunView> out;
+  const auto add = [&](std::string_view name, std::string select) {
+    out.push_back({std::string(name), create(name, std::move(select), run)});
+  };
+  for (const View& view : kViews) add(view.name, select_of(view, run));
+  for (const Scope& table : kTables) {
+    if (table.scope.empty()) continue;
+    add(table.table,
+        "SELECT * FROM main." + quoted_name(table.table) + " WHERE " + scoped(table.scope, run));
+  }
+  add("record", of_spans("record", "id", run));
+  for (const KindColumns& kind : kinds) {
+    out.push_back({kind.view_name, kind_view(kind, run)});
+    add(kind.table_name, of_spans(kind.table_name, "record", run));
+  }
+  return out;
 }
 
 const std::vector<std::string>& fixed_view_names() {
@@ -228,6 +259,7 @@ bool is_reserved_name(std::string_view name) {
              std::end(kSqliteTables) ||
          std::any_of(std::begin(kTables), std::end(kTables),
                      [&](const Scope& table) { return table.table == word; }) ||
+         word == "record" ||
          std::any_of(fixed_view_names().begin(), fixed_view_names().end(),
                      [&](const std::string& view) { return view == word; });
 }

@@ -15,17 +15,24 @@ namespace greta::store {
 inline constexpr std::string_view kContextColumns[] = {
     "run", "milestone", "provenance", "commit", "variant", "prompt", "repeat", "request", "record"};
 
+// The column of rec_<kind> that is no field and has no name of those: which row of `span` it has.
+inline constexpr std::string_view kSpanColumn = "span";
+
 // The status of run `r`: complete is only what has all the cells of its plan.
 inline constexpr std::string_view kRunStatusSql =
     "CASE WHEN r.status = 'complete' AND r.cells_planned > (SELECT count(*) FROM main.cell"
     " WHERE run = r.id) THEN 'partial' ELSE r.status END";
 
-// CREATE [TEMP] VIEW statements. `run` < 0: stored views over all runs.
-std::string fixed_views_sql(int64_t run);
-std::string kind_view_sql(const KindColumns& kind, int64_t run);
-// TEMP views in front of the tables themselves, so that a query over one run sees nothing else by
-// any name but `main.…`, which query_guard.h refuses there.
-std::string table_scopes_sql(const std::vector<KindColumns>& kinds, int64_t run);
+// CREATE VIEW statements of the stored views.
+std::string fixed_views_sql();
+std::string kind_view_sql(const KindColumns& kind);
+
+// CREATE TEMP VIEW for every view and, in front of them, every table, each over one run: with them
+// a query sees nothing else by any name but `main.…`, which query_guard.h refuses there.
+struct RunView {
+  std::string name, sql;
+};
+std::vector<RunView> run_views(const std::vector<KindColumns>& kinds, int64_t run);
 const std::vector<std::string>& fixed_view_names();
 // The name of the view of a kind called `word`: the same, unless a table, a view or SQL has it.
 std::string view_name_of(std::string_view word);
