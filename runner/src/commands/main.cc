@@ -22,7 +22,7 @@ constexpr struct {
     {"Run", register_replay},     {"Run", register_bisect},     {"Run", register_conform},
     {"History", register_list},   {"History", register_query},  {"History", register_diff},
     {"History", register_report}, {"History", register_accept}, {"History", register_import},
-    {"History", register_bundle},
+    {"History", register_bundle}, {"Care", register_check},     {"Care", register_gc},
 };
 
 void add_commands(CLI::App& app, Context& context) {

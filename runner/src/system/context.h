@@ -42,5 +42,7 @@ void register_accept(CLI::App&, Context&);
 void register_replay(CLI::App&, Context&);
 void register_bisect(CLI::App&, Context&);
 void register_bundle(CLI::App&, Context&);  // bundle export, bundle import
+void register_check(CLI::App&, Context&);   // check, rebuild
+void register_gc(CLI::App&, Context&);
 
 }  // namespace greta::runner

@@ -156,7 +156,8 @@ class LineChecker {
                     " WHERE f.id = ? ORDER BY x.id"));
     records_.bind_all(file_);
     TRY_ASSIGN(const auto bytes, StoredReader::open(db_, content));
-    PieceReader pieces(*bytes, {.records = true});
+    // The bytes come through the connection that the records come through: one thread.
+    PieceReader pieces(*bytes, {.records = true, .ahead = false});
     int64_t offset = 0, line = 0;
     while (true) {
       TRY_ASSIGN(const Piece* const piece, pieces.next());

@@ -109,13 +109,13 @@ void PieceReader::work() {
 
 Result<const Piece*> PieceReader::next() {
   if (!worker_.joinable()) {
-    if (!current_) {  // most files are one piece: no thread for them
-      current_ = std::make_unique<Piece>();
+    if (at_end_) return nullptr;
+    if (!current_ || !wanted_.ahead) {  // most files are one piece: no thread for them
+      if (!current_) current_ = std::make_unique<Piece>();
       TRY(fill(*current_));
       TRY(parse(*current_));
       return current_->size == 0 ? nullptr : current_.get();
     }
-    if (at_end_) return nullptr;
     worker_ = std::thread([this] { work(); });
   }
   std::unique_lock lock(mutex_);

@@ -50,6 +50,7 @@ class PieceReader {
   struct Wanted {
     bool records = false, keep = false;
     int64_t bytes = 0;  // as the manifest says: how hard to compress
+    bool ahead = true;  // false: nothing but the caller's thread may use the reader
   };
   PieceReader(ByteReader& reader, Wanted wanted);
   ~PieceReader();

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "contract/text.h"
+#include "ingest/ingest_manifest.h"
 
 namespace greta::store {
 namespace {
@@ -50,7 +51,8 @@ Result<> check_run_row(const json& run) {
   }
   if (text_of(run, "provenance") != "recorded") {
     for (const char* key : {"started_at", "ended_at"}) {
-      if (!is_time(text_of(run, key))) {
+      const std::string when = text_of(run, key);  // "" where a manifest did not say
+      if (!when.empty() && !is_time(when)) {
         return wrong("`" + std::string(key) + "` is no time: `" + printable(text_of(run, key)) +
                      "`");
       }
@@ -70,28 +72,28 @@ Result<> check_run_row(const json& run) {
 
 Result<> check_cells_of_bundle(const json& whole, const std::string& hash,
                                std::string_view manifest) {
-  const json sealed = json::parse(manifest, nullptr, /*allow_exceptions=*/false);
-  const auto cells = sealed.is_object() ? sealed.find("cells") : sealed.end();
-  if (!sealed.is_object() || cells == sealed.end() || !cells->is_array()) {
-    return wrong("bundle " + hash + ": its manifest has no cells");
-  }
-  const bool recorded = text_of(sealed, "provenance") == "recorded";
+  TRY_ASSIGN(const Manifest sealed, parse_manifest(manifest));
+  const bool recorded = sealed.provenance == "recorded";
   if (recorded != (text_of(whole["run"], "provenance") == "recorded")) {
     return wrong("bundle " + hash + " has another provenance than the run");
   }
   if (recorded) return {};  // figures of a report: no cell of them was executed
+  // What does not say for which milestone it ran stands under any.
+  const bool same_milestone =
+      sealed.milestone.empty() || sealed.milestone == text_of(whole["run"], "milestone");
   for (const json& cell : whole["cells"]) {
     if (cell["bundle"] != hash) continue;
-    const auto own = std::find_if(cells->begin(), cells->end(), [&](const json& entry) {
-      return entry.is_object() && entry.value("identity", json()) == cell["identity"] &&
-             entry.value("request", json()) == cell["request"];
-    });
-    if (own == cells->end()) return wrong(shown(cell) + " is none of its bundle's, " + hash);
-    const bool same_names = text_of(*own, "prompt") == text_of(cell, "prompt") &&
-                            sealed.value("variant", json()) == cell["variant"] &&
-                            text_of(sealed, "milestone") == text_of(whole["run"], "milestone");
-    if (own->value("status", json()) != cell["status"] ||
-        sealed.value("repeat", json()) != cell["repeat"] || (cell["cached"] == 0 && !same_names)) {
+    const auto own =
+        std::find_if(sealed.cells.begin(), sealed.cells.end(), [&](const ManifestCell& each) {
+          return each.identity == cell["identity"] && each.request == cell["request"];
+        });
+    if (own == sealed.cells.end()) {
+      return wrong(shown(cell) + " is none of its bundle's, " + hash);
+    }
+    const bool same_names = own->prompt == text_of(cell, "prompt") &&
+                            sealed.variant == cell["variant"] && same_milestone;
+    if (own->status != cell["status"] || sealed.repeat != cell["repeat"] ||
+        (cell["cached"] == 0 && !same_names)) {
       return wrong(shown(cell) + " is another one in its bundle, " + hash);
     }
   }
