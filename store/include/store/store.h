@@ -73,6 +73,8 @@ struct Table {
 struct RowSink {
   std::function<bool(const std::vector<std::string>&)> columns;
   std::function<bool(const std::vector<Value>&)> row;
+  // Asked about now and then while the query works; true ends it with Exit::interrupted.
+  std::function<bool()> cancelled = {};
 };
 
 struct RunSummary {

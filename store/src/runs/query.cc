@@ -81,10 +81,29 @@ Value value_of(const Statement& row, int column) {
   return value;
 }
 
+// While it lives, SQLite asks `cancelled` every so many of its steps, some milliseconds apart.
+class CancelHandler {
+ public:
+  CancelHandler(Database& db, std::function<bool()> cancelled)
+      : db_(db), cancelled_(std::move(cancelled)) {
+    constexpr int kSteps = 10'000;
+    if (cancelled_) sqlite3_progress_handler(db.handle(), kSteps, ask, this);
+  }
+  ~CancelHandler() { sqlite3_progress_handler(db_.handle(), 0, nullptr, nullptr); }
+  CancelHandler(const CancelHandler&) = delete;
+  CancelHandler& operator=(const CancelHandler&) = delete;
+
+ private:
+  static int ask(void* self) { return static_cast<CancelHandler*>(self)->cancelled_() ? 1 : 0; }
+  Database& db_;
+  std::function<bool()> cancelled_;
+};
+
 }  // namespace
 
 Result<> Store::query(std::string_view sql, int64_t run, const RowSink& sink) {
   TRY_ASSIGN(Database* const db, reader_of(*impl_));
+  const CancelHandler handler(*db, sink.cancelled);
   TRY(show_run(*impl_, *db, run, sql));
   TRY_ASSIGN(Statement statement,
              prepare_reading(*db, sql, run < 0 ? Sees::every_run : Sees::one_run));
@@ -94,6 +113,8 @@ Result<> Store::query(std::string_view sql, int64_t run, const RowSink& sink) {
   std::vector<Value> values(names.size());
   while (true) {
     auto row = statement.step();
+    if (!row && sqlite3_errcode(db->handle()) == SQLITE_INTERRUPT)
+      return fail(Exit::interrupted, "interrupted");
     if (!row) {
       row.error().message = sqlite3_errmsg(db->handle());
       return tl::unexpected(std::move(row.error()));
