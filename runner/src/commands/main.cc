@@ -20,9 +20,10 @@ constexpr struct {
 } kCommands[] = {
     {"Run", register_run},        {"Run", register_plan},       {"Run", register_doctor},
     {"Run", register_replay},     {"Run", register_bisect},     {"Run", register_conform},
-    {"History", register_list},   {"History", register_query},  {"History", register_diff},
-    {"History", register_report}, {"History", register_accept}, {"History", register_import},
-    {"History", register_bundle}, {"Care", register_check},     {"Care", register_gc},
+    {"History", register_list},   {"History", register_query},  {"History", register_history},
+    {"History", register_sql},    {"History", register_diff},   {"History", register_report},
+    {"History", register_accept}, {"History", register_import}, {"History", register_bundle},
+    {"Care", register_check},     {"Care", register_gc},
 };
 
 void add_commands(CLI::App& app, Context& context) {
@@ -94,6 +95,7 @@ int run_greta(int argc, char** argv) {
       "  greta doctor                              what works here, and how to fix the rest\n"
       "  greta run experiments/B3.21.yaml          run, gates, report\n"
       "  greta diff B3.21@recorded B3.21           what changed since\n"
+      "  greta history gap --by commit             one figure over time, with a chart\n"
       "  greta query \"SELECT * FROM readout\"       the history is one SQLite file");
   app.parse_complete_callback([&] {
     context.verbosity = quiet ? 0 : verbose ? 2 : 1;

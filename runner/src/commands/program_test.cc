@@ -142,6 +142,44 @@ TEST_F(Program, HelpThatCannotBeWrittenIsAnError) {
   }
 }
 
+TEST_F(Program, ALongQueryEndsAtCtrlCAndWhenNobodyReads) {
+  spec("");
+  ASSERT_EQ(greta({"run", "T1.yaml", "--executor", "host"}).exit_code, 0) << err();
+  const std::string endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)";
+  const std::string query = GRETA_BINARY " query \"" + endless;
+  const Finished stopped =
+      run({"/bin/sh", "-c",
+           "timeout --preserve-status -s INT 0.5 " + query + " SELECT count(*) FROM n\""});
+  EXPECT_EQ(stopped.exit_code, 130) << err();
+  EXPECT_EQ(err(), "error: interrupted\n");
+  EXPECT_LT(stopped.wall_s, 10);
+  const Finished unread = run(
+      {"/bin/sh", "-c", "{ " + query + " SELECT i FROM n\" --csv; echo $? >code; } | head -n 2"});
+  EXPECT_EQ(out(), "i\n1\n");
+  EXPECT_EQ(*read_file(folder_ / "code"), "0\n") << err();
+  EXPECT_LT(unread.wall_s, 10);
+}
+
+TEST_F(Program, SqlIsTheShellOfSqliteForReading) {
+  spec("");
+  ASSERT_EQ(greta({"run", "T1.yaml", "--executor", "host"}).exit_code, 0) << err();
+  const auto shell = [&](const std::string& sql, const std::string& words = "sql") {
+    return run({"/bin/sh", "-c", "echo \"" + sql + "\" | " GRETA_BINARY " " + words}).exit_code;
+  };
+  EXPECT_EQ(shell("SELECT milestone, cells_ok FROM runs;"), 0) << err();
+  EXPECT_EQ(out(), "T1|2\n");
+  EXPECT_EQ(shell("SELECT count(*) FROM readout;", "sql .greta/store.sqlite"), 0) << err();
+  EXPECT_NE(shell("DELETE FROM run;"), 0);
+  EXPECT_NE(err().find("readonly"), std::string::npos) << err();
+  EXPECT_EQ(query("SELECT count(*) FROM runs"), "1\n");
+  EXPECT_EQ(shell("", "sql model.gguf"), 4);
+  EXPECT_NE(err().find("no greta store"), std::string::npos) << err();
+  EXPECT_EQ(shell("", "sql no-such.sqlite"), 2) << err();
+  const Finished without = run({"/usr/bin/env", "PATH=/nowhere", GRETA_BINARY, "sql"});
+  EXPECT_EQ(without.exit_code, 4);
+  EXPECT_NE(err().find("apt-get install sqlite3"), std::string::npos) << err();
+}
+
 TEST_F(Program, JsonIsOneObjectALineAndTheStoreMayBeNamedAnywhere) {
   spec("expect: [{id: g, metric: readout.gap, agg: max, le: 9}]\n");
   const auto done =

@@ -11,7 +11,7 @@
 
 namespace greta::runner {
 namespace {
-constexpr const char* kRun = "ENGINE run";
+constexpr const char* kRunUsage = "ENGINE run";
 constexpr const char* kHolds = "What DIR holds afterwards";
 
 // The process itself: not what it left.
@@ -258,7 +258,7 @@ Result<Outcome> a_request_says_how_many(Trial& trial) {
 
 const std::vector<Check>& run_checks() {
   static const std::vector<Check> kChecks = {
-      {"run", "it answers texts and tokens in one process", kRun, false, answers_all_requests},
+      {"run", "it answers texts and tokens in one process", kRunUsage, false, answers_all_requests},
       {"outputs", "`greta run` would call the attempt ok", kHolds, false, is_ok_for_greta_run},
       {"request_end", "every request has one request_end", kHolds, true, every_request_ends},
       {"records", "records are whole lines of JSON", kHolds, false, lines_are_whole},
@@ -267,9 +267,9 @@ const std::vector<Check>& run_checks() {
       {"effective", "effective.json is complete", kHolds, true, effective_is_complete},
       {"flag_source", "effective.json says where a flag's value comes from", kHolds, true,
        effective_shows_a_flag},
-      {"max_tokens", "1 token is prefill_last, 2 add decode0", kRun, false, max_tokens_counts},
-      {"request_max_tokens", "a request's max_tokens goes before the command line's", kRun, true,
-       a_request_says_how_many},
+      {"max_tokens", "1 token is prefill_last, 2 add decode0", kRunUsage, false, max_tokens_counts},
+      {"request_max_tokens", "a request's max_tokens goes before the command line's", kRunUsage,
+       true, a_request_says_how_many},
   };
   return kChecks;
 }

@@ -18,7 +18,7 @@ namespace greta::runner {
 namespace fs = std::filesystem;
 namespace {
 
-std::string first_line(const fs::path& file) {
+std::string line_of(const fs::path& file) {
   std::ifstream in(file);
   std::string line;
   std::getline(in, line);
@@ -96,8 +96,8 @@ int64_t count_cards(const fs::path& root, const std::string& vendor) {
   const fs::path devices = root / "sys/bus/pci/devices";
   int64_t count = 0;
   for (const auto& name : names_in(devices, "")) {
-    const std::string kind = first_line(devices / name / "class");
-    count += first_line(devices / name / "vendor") == vendor &&
+    const std::string kind = line_of(devices / name / "class");
+    count += line_of(devices / name / "vendor") == vendor &&
              (kind.starts_with("0x03") || kind.starts_with("0x12"));
   }
   return count;
@@ -142,12 +142,12 @@ Machine inspect_machine(const fs::path& root) {
     add_owning_group(root / "dev/kfd", groups);
     for (const auto& node : machine.render_nodes) add_owning_group(root / "dev/dri" / node, groups);
     machine.amd_groups.assign(groups.begin(), groups.end());
-    machine.amd_driver = first_line(root / "sys/module/amdgpu/version");
+    machine.amd_driver = line_of(root / "sys/module/amdgpu/version");
     const auto architectures = amd_architectures(root);
     if (!architectures.empty()) machine.amd_card = architectures[0];
   }
   machine.nvidia = fs::exists(root / "dev/nvidiactl");
-  machine.nvidia_driver = first_line(root / "sys/module/nvidia/version");
+  machine.nvidia_driver = line_of(root / "sys/module/nvidia/version");
   machine.gpu_facts = gpu_facts(root);
   find_cdi(root, machine);
   const bool has_lock_folder = access((root / "run/lock").c_str(), W_OK) == 0;

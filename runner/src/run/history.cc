@@ -115,10 +115,7 @@ fs::path find_history(const fs::path& from) {
   return tree.empty() ? fs::path() : tree / below;
 }
 
-Result<store::Selection> select_with_history(store::Store& store, std::string_view selector,
-                                             const fs::path& repo_root) {
-  auto found = store.select(selector);
-  if (found || !selector.ends_with(kRecorded)) return found;
+Result<size_t> import_histories(store::Store& store, const fs::path& repo_root) {
   const fs::path folder = repo_root / "experiments" / "history";
   std::error_code error;
   std::vector<fs::path> files;
@@ -126,8 +123,16 @@ Result<store::Selection> select_with_history(store::Store& store, std::string_vi
     if (entry.path().extension() == ".yaml") files.push_back(entry.path());
   std::sort(files.begin(), files.end());
   for (const fs::path& file : files) TRY(import_history(store, file));
+  return files.size();
+}
+
+Result<store::Selection> select_with_history(store::Store& store, std::string_view selector,
+                                             const fs::path& repo_root) {
+  auto found = store.select(selector);
+  if (found || !selector.ends_with(kRecorded)) return found;
+  TRY_ASSIGN(const size_t files, import_histories(store, repo_root));
   found = store.select(selector);
-  if (!found && files.empty())
+  if (!found && files == 0)
     found.error().message += "; and there is no experiments/history to read them from";
   return found;
 }
@@ -138,6 +143,13 @@ Result<int64_t> resolve_with_history(store::Store& store, std::string_view selec
   return selection.run;
 }
 
+void say_if_latest(const Context& context, const store::Selection& selection) {
+  if (selection.why != store::Selection::Why::latest) return;
+  context.say("note: " + selection.milestone +
+              " has no accepted run; this is its latest complete one, " + selection.name +
+              " (greta accept " + selection.name + ")");
+}
+
 Result<OpenedRun> open_run(const Context& context, std::string_view selector) {
   const bool may_import = selector.ends_with(kRecorded);
   TRY_ASSIGN(store::Store store,
@@ -146,11 +158,7 @@ Result<OpenedRun> open_run(const Context& context, std::string_view selector) {
   const fs::path history = find_history(fs::current_path(error));
   TRY_ASSIGN(store::Selection selection,
              select_with_history(store, selector, history.parent_path().parent_path()));
-  if (selection.why == store::Selection::Why::latest) {
-    context.say("note: " + selection.milestone +
-                " has no accepted run; this is its latest complete one, " + selection.name +
-                " (greta accept " + selection.name + ")");
-  }
+  say_if_latest(context, selection);
   return OpenedRun{.store = std::move(store), .selection = std::move(selection)};
 }
 

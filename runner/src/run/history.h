@@ -26,15 +26,20 @@ Result<std::vector<std::string>> import_history(store::Store& store,
 // program; "" when there is none.
 std::filesystem::path find_history(const std::filesystem::path& from);
 
-// Store::select; for "M@recorded" that the store does not have, imports the history of `repo_root`
-// (the folder that has experiments/history) first. The store must be open for writing then.
+// Every history file of `repo_root` (the folder that has experiments/history). Returns how many
+// there are.
+Result<size_t> import_histories(store::Store& store, const std::filesystem::path& repo_root);
+// Store::select; for "M@recorded" that the store does not have, imports the histories of
+// `repo_root` first. The store must be open for writing then.
 Result<store::Selection> select_with_history(store::Store& store, std::string_view selector,
                                              const std::filesystem::path& repo_root);
 Result<int64_t> resolve_with_history(store::Store& store, std::string_view selector,
                                      const std::filesystem::path& repo_root);
 
+// Says on stderr when a latest run stands in for an accepted one.
+void say_if_latest(const Context& context, const store::Selection& selection);
 // The store and the run of a command that reads one run. Opens for writing only where recorded
-// figures may have to come in. Says on stderr when a latest run stands in for an accepted one.
+// figures may have to come in. Calls say_if_latest.
 struct OpenedRun {
   store::Store store;
   store::Selection selection;

@@ -34,6 +34,8 @@ void register_plan(CLI::App&, Context&);  // plan and lint
 void register_doctor(CLI::App&, Context&);
 void register_list(CLI::App&, Context&);  // list, show
 void register_query(CLI::App&, Context&);
+void register_history(CLI::App&, Context&);
+void register_sql(CLI::App&, Context&);
 void register_import(CLI::App&, Context&);
 void register_conform(CLI::App&, Context&);
 void register_diff(CLI::App&, Context&);

@@ -1,5 +1,7 @@
 #include "system/environment.h"
 
+#include <algorithm>
+#include <cctype>
 #include <cstdlib>
 
 namespace greta::runner {
@@ -34,6 +36,15 @@ std::string store_variable() { return variable("GRETA_STORE"); }
 std::optional<std::string> secret_variable(const std::string& name) {
   std::string value = variable(name.c_str());
   return value.empty() ? std::nullopt : std::optional(std::move(value));
+}
+
+bool unicode_wanted() {
+  std::string locale;
+  for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"})
+    if (locale.empty()) locale = variable(name);
+  std::transform(locale.begin(), locale.end(), locale.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return locale.find("utf-8") != std::string::npos || locale.find("utf8") != std::string::npos;
 }
 
 bool colour_unwanted() { return !variable("NO_COLOR").empty(); }

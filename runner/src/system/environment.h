@@ -14,5 +14,6 @@ std::string store_variable();          // GRETA_STORE, or ""
 // A variable that a spec names as a secret; nothing when it is not set or empty.
 std::optional<std::string> secret_variable(const std::string& name);
 bool colour_unwanted();  // NO_COLOR is set and not empty
+bool unicode_wanted();   // the locale (LC_ALL, else LC_CTYPE, else LANG) is one of UTF-8
 
 }  // namespace greta::runner
