@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -159,6 +160,16 @@ class Store {
   // the entries). Idempotent by content. Returns the names of the runs, one a milestone.
   Result<std::vector<std::string>> import_recorded(std::string_view milestones_json,
                                                    std::string_view source);
+  // One such entry that was read from a report: its figures may have `source_line` (from 1) and
+  // `source_table`, which are kept in their records, and `printed`, the number as the report writes
+  // it, which is what the record's line then holds. `files` (name → bytes) are kept in the bundle
+  // below source/. Idempotent by content. Returns the run's name.
+  Result<std::string> import_report(std::string_view entry_json, std::string_view source,
+                                    const std::map<std::string, std::string>& files);
+  // Files of a past run as they were left, below `folder`, by a manifest that names them: one run
+  // with the manifest's cells, in one transaction, or nothing. Idempotent by the manifest's hash.
+  // Returns the run's name.
+  Result<std::string> import_files(const std::filesystem::path& folder, std::string_view manifest);
 
   // A run as it travels between stores: JSON of what the store knows of the run itself, with its
   // cells, gates and the hashes of their bundles (runner/ARCHIVE.md). Two stores that hold the same

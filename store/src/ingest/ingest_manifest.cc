@@ -48,6 +48,13 @@ std::map<std::string, std::string> text_map(const json& object, const char* key)
   return out;
 }
 
+// `variant_axes` as JSON text.
+std::string axes_text(const json& object) {
+  json axes = json::object();
+  for (const auto& [axis, value] : text_map(object, "variant_axes")) axes[axis] = value;
+  return axes.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
 void flatten(const std::string& prefix, const json& value,
              std::map<std::string, std::string>& out) {
   if (!value.is_object()) {
@@ -74,6 +81,9 @@ Result<ManifestFile> parse_file(const json& item) {
   file.bytes = *bytes;
   file.role = text_of(item, "role");
   file.kind = text_of(item, "kind");
+  file.request = text_of(item, "request");
+  for (auto& [prompt, request] : text_map(item, "request_of_prompt"))
+    file.request_of_prompt.emplace(prompt, request);
   return file;
 }
 
@@ -101,9 +111,7 @@ Result<Manifest> parse_manifest(std::string_view text) {
                       : std::string("[]");
   out.variant = text_of(j, "variant");
   if (out.variant.empty()) out.variant = "default";
-  out.variant_json =
-      json(text_map(j, "variant_axes")).dump(-1, ' ', false, json::error_handler_t::replace);
-  if (out.variant_json == "null") out.variant_json = "{}";
+  out.variant_json = axes_text(j);
   out.exit_code = integer_of(j, "exit_code");
   out.signal = integer_of(j, "signal");
   out.contract_version = integer_of(j, "contract_version");
@@ -118,7 +126,9 @@ Result<Manifest> parse_manifest(std::string_view text) {
                            .prompt = text_of(cell, "prompt"),
                            .request = text_of(cell, "request"),
                            .status = text_of(cell, "status"),
-                           .reason = text_of(cell, "reason")});
+                           .reason = text_of(cell, "reason"),
+                           .variant = text_of(cell, "variant"),
+                           .variant_json = axes_text(cell)});
     }
   }
   if (j.contains("prompts") && j["prompts"].is_object()) {

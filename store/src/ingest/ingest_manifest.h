@@ -15,10 +15,14 @@ namespace greta::store {
 struct ManifestFile {
   std::string name, sha256, role, kind;
   int64_t bytes = 0;
+  // Of lines that name no request: that of their `prompt_id` here, else this one.
+  std::string request;
+  std::map<std::string, std::string, std::less<>> request_of_prompt;
 };
 
 struct ManifestCell {
   std::string identity, prompt, request, status, reason;
+  std::string variant, variant_json;  // "" where it is the bundle's
 };
 
 struct ManifestPrompt {

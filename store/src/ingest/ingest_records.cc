@@ -47,6 +47,7 @@ Result<> FileIngest::add(const ManifestFile& file, BundleSource& source) {
   TRY(add.bind_all(bundle_, file.name, file.role, file.kind, content_).run());
   file_ = db_.last_insert_id();
   const bool is_records = file.role == "records";
+  manifest_file_ = &file;
   kind_name_ = file.kind.empty() ? stem(file.name) : file.kind;
   piece_offset_ = part_offset_ = 0;
   const int64_t first = next_record_;
@@ -161,6 +162,18 @@ Result<int64_t> FileIngest::request_id(std::string_view name) {
   return it->second;
 }
 
+// The request of a line that names none: files of a past run say it by their names and by
+// `prompt_id`.
+std::string_view FileIngest::request_without_name(std::span<const LineField> fields) const {
+  std::string_view prompt_id;
+  if (!manifest_file_->request_of_prompt.empty())
+    for (const LineField& field : fields)  // the last of equal keys wins
+      if (field.key == "prompt_id") prompt_id = field.text;
+  const auto at = manifest_file_->request_of_prompt.find(prompt_id);
+  if (at != manifest_file_->request_of_prompt.end()) return at->second;
+  return manifest_file_->request.empty() ? default_request_ : manifest_file_->request;
+}
+
 Result<> FileIngest::add_line(const Piece& piece, const Piece::Line& line) {
   const int64_t record = next_record_++;
   const auto fields = piece.fields_of(line);
@@ -168,7 +181,7 @@ Result<> FileIngest::add_line(const Piece& piece, const Piece::Line& line) {
   const auto& [event, request] = line.names;
   TRY_ASSIGN(TypedTables::Kind* const kind, kind_of(event.empty() ? kind_name_ : event));
   TRY_ASSIGN(const int64_t request_id,
-             this->request_id(request.empty() ? default_request_ : request));
+             this->request_id(request.empty() ? request_without_name(fields) : request));
   SpanKey key{.kind = kind, .request = request_id, .state = line.state};
   if (typed) {
     TRY_ASSIGN(const bool duplicates, tables_.place(*kind, record, line.names, fields));

@@ -3,6 +3,7 @@
 // lines in the tables.
 
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,7 @@ class FileIngest {
   // Mostly those of the line before.
   Result<TypedTables::Kind*> kind_of(std::string_view name);
   Result<int64_t> request_id(std::string_view name);
+  std::string_view request_without_name(std::span<const LineField> fields) const;
 
   Database& db_;
   TypedTables& tables_;
@@ -64,6 +66,7 @@ class FileIngest {
   // The file at hand.
   int64_t file_ = 0, content_ = 0, piece_offset_ = 0, part_offset_ = 0;
   std::string kind_name_;
+  const ManifestFile* manifest_file_ = nullptr;
   std::map<SpanKey, Span> spans_;
   std::pair<const SpanKey, Span>* last_span_ = nullptr;
   std::string last_kind_name_, last_request_;

@@ -8,6 +8,7 @@
 #include "db/sqlite.h"
 #include "gates/compare.h"
 #include "lints/lints_arms.h"
+#include "lints/lints_past.h"
 #include "store/diff.h"
 #include "text/markdown.h"
 
@@ -241,12 +242,17 @@ Result<> unseen_errors(LintRun& run) {
   if (verify == nullptr) return {};
   std::string error_en, error_es;
   if (verify->find("attn_out_mae") != nullptr) {
+    // Files of past runs may hold several prompts that only the length tells apart.
+    const std::string cell = verify->find("seq_len_used") != nullptr
+                                 ? "variant, prompt, seq_len_used, phase, repeat"
+                                 : "variant, prompt, NULL AS seq_len_used, phase, repeat";
     const std::string sql =
         "SELECT * FROM (SELECT variant, prompt, phase, repeat, layer, attn_out_mae,"
         " lag(layer) OVER w AS layer_before, attn_out_mae / lag(attn_out_mae) OVER w AS growth"
-        " FROM (SELECT DISTINCT variant, prompt, phase, repeat, layer, attn_out_mae"
-        " FROM attn_decode_verify WHERE attn_out_mae IS NOT NULL)"
-        " WINDOW w AS (PARTITION BY variant, prompt, phase, repeat ORDER BY layer))"
+        " FROM (SELECT DISTINCT " +
+        cell +
+        ", layer, attn_out_mae FROM attn_decode_verify WHERE attn_out_mae IS NOT NULL)"
+        " WINDOW w AS (PARTITION BY variant, prompt, seq_len_used, phase, repeat ORDER BY layer))"
         " WHERE growth > " +
         number_text(kErrorJump) + " ORDER BY growth DESC";
     TRY_ASSIGN(const Table found, select(run.store, run.info.id, sql));
@@ -307,6 +313,12 @@ Result<> wrong_rows(LintRun& run) {
   if (found.rows.empty()) return {};
   const std::string where = row_place(found, 0, {"variant", "prompt", "phase"});
   const std::string rows = value_text(found.rows[0][4]), last = value_text(found.rows[0][5]);
+  if (rows == last) {  // a past report may give the verdict alone
+    run.add("readout_wrong_row", sql,
+            "readout_mismatch is true (" + where + "), without the two rows in this record",
+            "readout_mismatch es true (" + where + "), sin las dos filas en ese registro");
+    return {};
+  }
   run.add("readout_wrong_row", sql,
           "the readout took row " + rows + " where the last position is row " + last + " (" +
               where + ")",
@@ -392,6 +404,7 @@ Result<std::vector<Lint>> lints(Store& store, int64_t run) {
   TRY(kinds_missing_in_an_arm(context));
   TRY(unread_flags(context));
   TRY(empty_gates(context));
+  TRY(past_lints(context));
   return std::move(context.found);
 }
 

@@ -27,7 +27,12 @@ class Sections {
   // row that names them.
   Result<> table_of_repeats(std::vector<ReportColumn> columns, const std::string& rows,
                             const std::string& order, const std::string& above = "");
-  Result<std::vector<std::string>> prompts(const KindInfo& kind) const;
+  // The prompts with records of this kind: what stands above their table, and the SQL that selects
+  // them. Lines of past files may name no prompt.
+  struct PromptRows {
+    std::string caption, where;
+  };
+  Result<std::vector<PromptRows>> prompts(const KindInfo& kind) const;
 
   Result<> kernels();
   Result<> shadow();
@@ -93,13 +98,20 @@ Result<> Sections::table_of_repeats(std::vector<ReportColumn> columns, const std
   return {};
 }
 
-Result<std::vector<std::string>> Sections::prompts(const KindInfo& kind) const {
-  TRY_ASSIGN(const Table table,
-             select(out_.store(), out_.run().id,
-                    "SELECT prompt FROM " + sql_name(kind.view) +
-                        " WHERE prompt IS NOT NULL GROUP BY prompt ORDER BY min(record)"));
-  std::vector<std::string> out;
-  for (const auto& row : table.rows) out.push_back(value_text(row[0]));
+Result<std::vector<Sections::PromptRows>> Sections::prompts(const KindInfo& kind) const {
+  TRY_ASSIGN(const Table table, select(out_.store(), out_.run().id,
+                                       "SELECT prompt FROM " + sql_name(kind.view) +
+                                           " GROUP BY prompt ORDER BY min(record)"));
+  std::vector<PromptRows> out;
+  for (const auto& row : table.rows) {
+    if (row[0].type == Value::Type::null) {
+      out.push_back(
+          {"**" + text(Label::prompt) + ": " + text(Label::not_recorded) + "**", "prompt IS NULL"});
+      continue;
+    }
+    const std::string id = value_text(row[0]);
+    out.push_back({"**" + escape_markdown(id) + "**", "prompt = " + quoted_text(id)});
+  }
   return out;
 }
 
@@ -160,8 +172,8 @@ Result<> Sections::shadow() {
   const KindInfo* arms = kind("mfma_vs_valu");
   if (arms == nullptr) return {};
   out_.heading(3, "A — " + text(Label::shadow_heading));
-  TRY_ASSIGN(const auto ids, prompts(*arms));
-  for (const std::string& id : ids) {
+  TRY_ASSIGN(const auto prompts_of_kind, prompts(*arms));
+  for (const PromptRows& one : prompts_of_kind) {
     std::vector<ReportColumn> columns = arm_columns(*arms);
     columns.push_back(key(Label::layer, "layer"));
     for (const std::string name :
@@ -179,8 +191,7 @@ Result<> Sections::shadow() {
     for (const std::string name : {"mfma_kernel_hash", "valu_kernel_hash"}) {
       if (arms->find(name) != nullptr) columns.push_back(field_column(name, Align::left));
     }
-    TRY(table_of_repeats(columns, "mfma_vs_valu WHERE prompt = " + quoted_text(id), order_of(*arms),
-                         "**" + escape_markdown(id) + "**"));
+    TRY(table_of_repeats(columns, "mfma_vs_valu WHERE " + one.where, order_of(*arms), one.caption));
   }
   return {};
 }
@@ -189,14 +200,16 @@ Result<> Sections::attention() {
   const KindInfo* verify = kind("attn_decode_verify");
   if (verify == nullptr) return {};
   out_.heading(3, "B — " + text(Label::attention_heading));
-  TRY_ASSIGN(const auto ids, prompts(*verify));
+  TRY_ASSIGN(const auto prompts_of_kind, prompts(*verify));
   // One row a layer: its worst head, and whether the invariants hold in all of them.
-  const std::string layer = "(PARTITION BY variant, repeat, phase, layer";
+  // Several prompts of one past file differ in their length alone.
+  const std::string layer = "(PARTITION BY variant, repeat, phase, layer" +
+                            std::string(verify->find("seq_len_used") ? ", seq_len_used" : "");
   std::string inner = "*, row_number() OVER " + layer;
   if (verify->find("rel_l2") != nullptr) inner += " ORDER BY rel_l2 DESC";
   inner += ") AS place, max(attn_out_mae) OVER " + layer +
            ") AS layer_mae, min(kv_invariant_ok) OVER " + layer + ") AS layer_kv_ok";
-  for (const std::string& id : ids) {
+  for (const PromptRows& one : prompts_of_kind) {
     std::vector<ReportColumn> columns = arm_columns(*verify);
     columns.push_back(key(Label::layer, "layer"));
     columns.push_back({"seq_len_used", "seq_len_used"});
@@ -205,10 +218,10 @@ Result<> Sections::attention() {
     columns.push_back({"bound", "bound"});
     columns.push_back(key(Label::worst_head, "head", Align::right));
     columns.push_back(truth_column("kv_invariant_ok", "layer_kv_ok"));
-    TRY(table_of_repeats(columns,
-                         "(SELECT " + inner + " FROM attn_decode_verify WHERE prompt = " +
-                             quoted_text(id) + ") WHERE place = 1",
-                         "variant, step, phase, layer", "**" + escape_markdown(id) + "**"));
+    TRY(table_of_repeats(
+        columns,
+        "(SELECT " + inner + " FROM attn_decode_verify WHERE " + one.where + ") WHERE place = 1",
+        "variant, step, phase, seq_len_used, layer", one.caption));
   }
   return {};
 }

@@ -20,7 +20,12 @@ using json = nlohmann::ordered_json;
 // Parts of a figure that qualify its value; kept as `<metric>__approx` and so on.
 const std::set<std::string> kQualifiers = {"approx", "bound", "unit"};
 // Parts that say which cell it belongs to; the others are keys of the record.
-const std::set<std::string> kNotKeys = {"metric", "value", "record", "prompt", "variant"};
+const std::set<std::string> kNotKeys = {"metric", "value",   "record",
+                                        "prompt", "variant", "printed"};
+// Sections of a report that are shown again; what else an entry says goes to `resolved`.
+const std::set<std::string> kProse = {"question",   "summary", "initial_state", "changes",
+                                      "impact",     "outcome", "later",         "note",
+                                      "conclusion", "next",    "why_it_matters"};
 constexpr std::string_view kFigureKind = "figure";  // of a figure that names no record
 
 std::string dump(const json& value) {
@@ -42,9 +47,14 @@ struct CellKey {
   auto operator<=>(const CellKey&) const = default;
 };
 
+struct Line {
+  json fields;
+  std::map<std::string, std::string> printed;  // numbers of the report as it prints them
+};
+
 // The lines of one record kind, in the order in which the report gave them.
 struct Lines {
-  std::vector<json> lines;
+  std::vector<Line> lines;
   std::map<std::string, size_t> by_key;
 };
 
@@ -83,32 +93,63 @@ Result<> add_figure(Entry& entry, const json& figure) {
   const std::string key = dump(line);
   auto [known, added] = lines.by_key.emplace(key, lines.lines.size());
   // A name that stands in the record already starts a second one: nothing is overwritten.
-  if (added || lines.lines[known->second].contains(metric)) {
+  if (added || lines.lines[known->second].fields.contains(metric)) {
     known->second = lines.lines.size();
-    lines.lines.push_back(line);
+    lines.lines.push_back({.fields = line, .printed = {}});
   }
-  json& record = lines.lines[known->second];
-  record[metric] = figure["value"];
+  Line& record = lines.lines[known->second];
+  record.fields[metric] = figure["value"];
+  if (const std::string printed = text_of(figure, "printed"); !printed.empty()) {
+    const json number = json::parse(printed, nullptr, /*allow_exceptions=*/false);
+    if (!number.is_number() || number != figure["value"]) {
+      return tl::unexpected(entry_error(
+          entry.milestone, "`printed` is not the number of `value`: " + printable(dump(figure))));
+    }
+    record.printed[metric] = printed;
+  }
   for (const std::string& qualifier : kQualifiers)
-    if (figure.contains(qualifier)) record[metric + "__" + qualifier] = figure[qualifier];
+    if (figure.contains(qualifier)) record.fields[metric + "__" + qualifier] = figure[qualifier];
   return {};
+}
+
+// JSON with the numbers as they were printed: 6.57923e-04 does not become 0.000657923.
+std::string line_text(const Line& line) {
+  std::string out;
+  for (const auto& [key, value] : line.fields.items()) {
+    const auto printed = line.printed.find(key);
+    out += (out.empty() ? "{" : ",") + dump(key) + ":" +
+           (printed == line.printed.end() ? dump(value) : printed->second);
+  }
+  return out + "}\n";
 }
 
 // What the keys of these figures are, where the contract does not say: a diff must not take a layer
 // for a result. Of fixed types, so that every report's columns are the same.
 json describe_keys(const Entry& entry) {
-  constexpr std::pair<const char*, const char*> kKeys[] = {
-      {"phase", "text"},      {"step", "integer"},  {"layer", "integer"}, {"head", "integer"},
-      {"context", "integer"}, {"batch", "integer"}, {"run", "text"}};
+  struct Part {
+    const char *name, *type, *role;
+  };
+  // The place in a report is no result either: a diff must not compare it.
+  constexpr Part kParts[] = {{"phase", "text", "key"},
+                             {"step", "integer", "key"},
+                             {"layer", "integer", "key"},
+                             {"head", "integer", "key"},
+                             {"context", "integer", "key"},
+                             {"batch", "integer", "key"},
+                             {"run", "text", "key"},
+                             {"source_line", "integer", "address"},
+                             {"source_table", "text", "address"}};
   json kinds = json::object();
   for (const auto& [kind, lines] : entry.kinds) {
     const greta::Kind* builtin = builtin_schema().find(kind);
     json fields = json::array();
-    for (const auto& [name, type] : kKeys) {
-      const bool used = std::any_of(lines.lines.begin(), lines.lines.end(),
-                                    [key = name](const json& line) { return line.contains(key); });
-      if (!used || (builtin != nullptr && builtin->find(name) != nullptr)) continue;
-      fields.push_back({{"name", name}, {"type", type}, {"role", "key"}, {"optional", true}});
+    for (const Part& part : kParts) {
+      const bool used =
+          std::any_of(lines.lines.begin(), lines.lines.end(),
+                      [&part](const Line& line) { return line.fields.contains(part.name); });
+      if (!used || (builtin != nullptr && builtin->find(part.name) != nullptr)) continue;
+      fields.push_back(
+          {{"name", part.name}, {"type", part.type}, {"role", part.role}, {"optional", true}});
     }
     kinds[kind] = {{"doc", builtin == nullptr ? "Figures of past reports." : builtin->doc},
                    {"fields", fields}};
@@ -147,13 +188,15 @@ struct RecordedBundle {
   std::map<std::string, std::string> files;
 };
 
-RecordedBundle make_bundle(const json& source_entry, const Entry& entry, std::string_view source) {
+RecordedBundle make_bundle(const json& source_entry, const Entry& entry, std::string_view source,
+                           const std::map<std::string, std::string>& kept) {
   RecordedBundle out;
+  for (const auto& [name, bytes] : kept) out.files["source/" + name] = bytes;
   out.files["entry.json"] = source_entry.dump(1, ' ', false, json::error_handler_t::replace) + "\n";
   out.files["describe.json"] = dump(describe_keys(entry)) + "\n";
   std::string& figures = out.files["figures.jsonl"];
   for (const auto& [kind, lines] : entry.kinds)
-    for (const json& line : lines.lines) figures += dump(line) + "\n";
+    for (const Line& line : lines.lines) figures += line_text(line);
   json environment = {{"history", source}};
   for (const char* key : {"commit", "commit_stated", "source", "date"})
     if (!text_of(source_entry, key).empty()) environment[key] = text_of(source_entry, key);
@@ -215,7 +258,7 @@ RunStart run_start(const json& source_entry, const Entry& entry) {
       start.title_json = dump(value);
     } else if (key == "title") {
       start.title_json = dump({{"en", value}});
-    } else if (key == "outcome" || key == "later" || key == "note" || key == "next") {
+    } else if (kProse.contains(key)) {
       prose[key] = value;
     } else if (key != "metrics" && key != "milestone") {
       resolved[key] = value;
@@ -226,7 +269,8 @@ RunStart run_start(const json& source_entry, const Entry& entry) {
   return start;
 }
 
-Result<std::string> import_entry(Database& db, const json& source_entry, std::string_view source) {
+Result<std::string> import_entry(Database& db, const json& source_entry, std::string_view source,
+                                 const std::map<std::string, std::string>& kept) {
   Entry entry;
   if (source_entry.is_object()) entry.milestone = text_of(source_entry, "milestone");
   if (entry.milestone.empty())
@@ -235,7 +279,7 @@ Result<std::string> import_entry(Database& db, const json& source_entry, std::st
     return tl::unexpected(entry_error(entry.milestone, "`metrics` must be a list"));
   for (const json& figure : source_entry["metrics"]) TRY(add_figure(entry, figure));
 
-  RecordedBundle made = make_bundle(source_entry, entry, source);
+  RecordedBundle made = make_bundle(source_entry, entry, source, kept);
   const std::string hash = sha256_hex(made.manifest);
   const std::string date = date_time(source_entry);
   const NewRun run{.name = entry.milestone + "-recorded-" + hash.substr(0, 8),
@@ -286,11 +330,21 @@ Result<std::vector<std::string>> Store::import_recorded(std::string_view milesto
   TRY_ASSIGN(Transaction transaction, Transaction::begin(impl_->db));
   std::vector<std::string> names;
   for (const json& entry : entries) {
-    TRY_ASSIGN(std::string name, import_entry(impl_->db, entry, source));
+    TRY_ASSIGN(std::string name, import_entry(impl_->db, entry, source, {}));
     names.push_back(std::move(name));
   }
   TRY(transaction.commit());
   return names;
+}
+
+Result<std::string> Store::import_report(std::string_view entry_json, std::string_view source,
+                                         const std::map<std::string, std::string>& files) {
+  TRY(impl_->must_write());
+  const json entry = json::parse(entry_json, nullptr, /*allow_exceptions=*/false);
+  TRY_ASSIGN(Transaction transaction, Transaction::begin(impl_->db));
+  TRY_ASSIGN(std::string name, import_entry(impl_->db, entry, source, files));
+  TRY(transaction.commit());
+  return name;
 }
 
 }  // namespace greta::store

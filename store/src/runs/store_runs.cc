@@ -287,32 +287,37 @@ Result<std::vector<RunSummary>> Store::list(const RunFilter& filter, int64_t mos
   }
 }
 
-Result<std::string> Store::import_bundle(const std::filesystem::path& folder) {
-  TRY_ASSIGN(const std::string hash, ingest_bundle(folder));
-  Database& db = impl_->db;
-  TRY_ASSIGN(Transaction transaction, Transaction::begin(db));
+namespace {
+
+// A run for the cells of the manifest, unless one has them already. Inside a transaction.
+Result<std::string> run_of_manifest(Database& db, const std::string& hash, const Manifest& m,
+                                    const std::string& tag, const std::string& note) {
   TRY_ASSIGN(Statement has, db.prepare("SELECT r.name FROM cell c JOIN run r ON r.id = c.run"
                                        " JOIN bundle b ON b.id = c.bundle WHERE b.hash = ?"
                                        " ORDER BY r.id LIMIT 1"));
   TRY_ASSIGN(const bool known, has.bind_all(hash).step());
   if (known) return has.string(0);
   has.reset();
-  TRY_ASSIGN(const std::string text, file_bytes(hash, kManifestName));
-  TRY_ASSIGN(const Manifest m, parse_manifest(text));
   RunStart start;
   start.milestone = m.milestone.empty() ? "imported" : m.milestone;
   start.provenance = m.provenance;
-  const NewRun run{.name = start.milestone + "-imported-" + hash.substr(0, 8),
+  const NewRun run{.name = start.milestone + tag + hash.substr(0, 8),
                    .status = m.status == "ok" ? "complete" : "failed",
                    .started_at = m.started_at,
                    .ended_at = m.ended_at,
-                   .note = "imported from a bundle"};
+                   .note = note};
   TRY_ASSIGN(const int64_t id, add_run(db, start, run));
-  for (const ManifestCell& c : m.cells) {
+  std::vector<ManifestCell> cells = m.cells;
+  if (cells.empty()) {
+    cells.emplace_back();
+    cells[0].status = m.status;
+    cells[0].reason = m.reason;
+  }
+  for (const ManifestCell& c : cells) {
     TRY(store::add_cell(db, id,
                         {.identity = c.identity,
-                         .variant = m.variant,
-                         .variant_json = m.variant_json,
+                         .variant = c.variant.empty() ? m.variant : c.variant,
+                         .variant_json = c.variant.empty() ? m.variant_json : c.variant_json,
                          .prompt = c.prompt,
                          .repeat = m.repeat,
                          .status = c.status,
@@ -320,20 +325,34 @@ Result<std::string> Store::import_bundle(const std::filesystem::path& folder) {
                          .bundle = hash,
                          .request = c.request}));
   }
-  if (m.cells.empty()) {
-    TRY(store::add_cell(db, id,
-                        {.identity = {},
-                         .variant = m.variant,
-                         .variant_json = m.variant_json,
-                         .prompt = {},
-                         .repeat = m.repeat,
-                         .status = m.status,
-                         .reason = m.reason,
-                         .bundle = hash,
-                         .request = {}}));
-  }
-  TRY(transaction.commit());
   return run.name;
+}
+
+}  // namespace
+
+Result<std::string> Store::import_bundle(const std::filesystem::path& folder) {
+  TRY_ASSIGN(const std::string hash, ingest_bundle(folder));
+  TRY_ASSIGN(const std::string text, file_bytes(hash, kManifestName));
+  TRY_ASSIGN(const Manifest manifest, parse_manifest(text));
+  TRY_ASSIGN(Transaction transaction, Transaction::begin(impl_->db));
+  TRY_ASSIGN(std::string run,
+             run_of_manifest(impl_->db, hash, manifest, "-imported-", "imported from a bundle"));
+  TRY(transaction.commit());
+  return run;
+}
+
+Result<std::string> Store::import_files(const std::filesystem::path& folder,
+                                        std::string_view manifest_text) {
+  TRY(impl_->must_write());
+  TRY_ASSIGN(const Manifest manifest, parse_manifest(manifest_text));
+  FolderSource source(folder);
+  TRY_ASSIGN(Transaction transaction, Transaction::begin(impl_->db));
+  TRY(ingest(impl_->db, manifest_text, source));
+  TRY_ASSIGN(std::string run,
+             run_of_manifest(impl_->db, sha256_hex(manifest_text), manifest, "-recorded-",
+                             "files of a past run as they were left, not run here"));
+  TRY(transaction.commit());
+  return run;
 }
 
 }  // namespace greta::store
