@@ -43,6 +43,25 @@ TEST_F(StoreCommands, ImportListShow) {
   EXPECT_EQ(shown["cells"].size(), 17U);
 }
 
+TEST_F(StoreCommands, ImportOfThePastSaysWhatItTookAndWhatNot) {
+  const std::string report = "runner/testdata/past/2026_02_03_B3_21_report.md";
+  write(root_ / "b3_30/b3_30_p4_readout.jsonl", "{\"top1_id\":1}\n{\"top1_id\":2}\ntorn");
+  const Answer dry = greta({"import", "--dry-run", report, (root_ / "b3_30").string()});
+  EXPECT_EQ(dry.exit_code, 0) << dry.err;
+  for (const char* part : {"B3.21, 2026-02-03: 10 tables with 50 figures, 50 printed twice",
+                           "2 lines with numbers that are no figure here", "line 7: The figures",
+                           "3 lines: readout 2; prompt p4_sys 2; 1 unreadable, kept as they are"})
+    EXPECT_NE(dry.out.find(part), std::string::npos) << part << "\n" << dry.out;
+  EXPECT_FALSE(fs::exists(root_ / "store.sqlite"));
+  const Answer done = greta({"import", report, (root_ / "b3_30").string(), "--json"});
+  const SortedJson json = SortedJson::parse(done.out);
+  ASSERT_EQ(json["runs"].size(), 2U) << done.out;
+  EXPECT_EQ(json["found"][0]["what"], "report");
+  EXPECT_EQ(json["found"][0]["not_taken"][0]["line"], 7);
+  EXPECT_EQ(json["found"][1]["files"][0]["prompts"]["p4_sys"], 2);
+  EXPECT_EQ(SortedJson::parse(greta({"import", report, "--json"}).out)["runs"][0], json["runs"][0]);
+}
+
 TEST_F(StoreCommands, QueryInEveryFormat) {
   const std::string sql =
       "SELECT prompt, layer, attn_out_mae FROM attn_decode_verify WHERE layer = 31"
@@ -75,9 +94,10 @@ TEST_F(StoreCommands, MistakesAreNamed) {
       {{"show", "B4"}, "no run or milestone `B4`"},
       {{"accept", "nothing"}, "no run or milestone `nothing`"},
       {{"import", "/nowhere"}, "there is no such file or folder"},
-      {{"import", "runner/src"}, "neither a bundle"},
-      {{"import", (root_ / "b/out").string()}, "loose JSONL"},
-      {{"import", (root_ / "b/out/readout.jsonl").string()}, "loose JSONL"},
+      {{"import", "runner/src/past"},
+       "says its milestone (b3_21, B3.21): import it with --milestone"},
+      {{"import", (root_ / "b/out/readout.jsonl").string()}, "readout.jsonl: neither a folder nor"},
+      {{"import", "runner/src/past", "--milestone", "../x"}, "--milestone `../x`: letters"},
       {{"import", "experiments/B3.21.yaml"}, "a spec is run: greta run"},
   };
   for (const auto& [words, part] : cases) {

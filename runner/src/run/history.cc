@@ -77,17 +77,11 @@ Error not_a_history(const YamlNode& node, const std::string& file) {
   return error;
 }
 
-}  // namespace
-
-Result<std::string> yaml_to_json(std::string_view text, const std::string& file) {
-  TRY_ASSIGN(const YamlNode node, parse(text, file));
-  return to_json(node).dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
-Result<std::vector<std::string>> import_history(store::Store& store, const fs::path& file) {
+// The list of milestones that a history is.
+Result<YamlNode> read_history(const fs::path& file) {
   TRY_ASSIGN(const std::string text, read_file(file));
   const std::string shown = shown_path(file);
-  TRY_ASSIGN(const YamlNode node, parse(text, shown));
+  TRY_ASSIGN(YamlNode node, parse(text, shown));
   if (node.kind != YamlNode::Kind::list) return tl::unexpected(not_a_history(node, shown));
   for (const YamlNode& entry : node.items) {
     if (entry.find("milestone") == nullptr || entry.find("metrics") == nullptr) {
@@ -97,9 +91,28 @@ Result<std::vector<std::string>> import_history(store::Store& store, const fs::p
                                   .column = entry.place.column});
     }
   }
+  return node;
+}
+
+}  // namespace
+
+Result<std::string> yaml_to_json(std::string_view text, const std::string& file) {
+  TRY_ASSIGN(const YamlNode node, parse(text, file));
+  return to_json(node).dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+Result<std::vector<std::string>> import_history(store::Store& store, const fs::path& file) {
+  TRY_ASSIGN(const YamlNode node, read_history(file));
   // The file's name, not its path: the same history is the same bundle wherever it lies.
   return store.import_recorded(to_json(node).dump(-1, ' ', false, Json::error_handler_t::replace),
                                file.filename().string());
+}
+
+Result<std::vector<std::string>> history_milestones(const fs::path& file) {
+  TRY_ASSIGN(const YamlNode node, read_history(file));
+  std::vector<std::string> out;
+  for (const YamlNode& entry : node.items) out.push_back(entry.find("milestone")->text);
+  return out;
 }
 
 fs::path find_history(const fs::path& from) {

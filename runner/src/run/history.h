@@ -22,6 +22,9 @@ Result<std::string> yaml_to_json(std::string_view text, const std::string& file)
 Result<std::vector<std::string>> import_history(store::Store& store,
                                                 const std::filesystem::path& file);
 
+// The milestones that import_history would bring in.
+Result<std::vector<std::string>> history_milestones(const std::filesystem::path& file);
+
 // The nearest experiments/history at or above `from`, else in greta's sources around the running
 // program; "" when there is none.
 std::filesystem::path find_history(const std::filesystem::path& from);

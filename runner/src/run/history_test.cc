@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "commands/table_output.h"
+#include "store/diff.h"
 #include "system/json.h"
 
 namespace greta::runner {
@@ -153,6 +154,35 @@ TEST_F(History, EveryFigureLandsWithAllOfItsKeys) {
   }
   EXPECT_EQ(values, figures);
   EXPECT_EQ(rows("SELECT DISTINCT state FROM records").dump(), R"([{"state":"ok"}])");
+}
+
+// What experiments/history/README.md calls void is found by the figures, where they can show it,
+// and nothing else is called so.
+TEST_F(History, LintsNameTheVoidResults) {
+  const auto runs = import_history(*store_, kHistory / "milestones.yaml");
+  ASSERT_TRUE(runs) << runs.error().str();
+  const std::map<std::string, std::vector<std::string>> expected = {
+      {"B3.11", {"readout_wrong_row"}},
+      {"B3.15", {"probe_cannot_tell", "probe_cannot_tell"}},
+      {"B3.20", {"error_jump", "invariants_blind"}},
+      {"B3.21",
+       {"constant_across_prompts", "difference_exactly_zero", "error_jump", "invariants_blind"}},
+      {"B3.22", {"constant_across_prompts"}},
+      {"B3.27", {"unlike_positions"}},
+      {"B3.31", {"arms_equal_errors"}},
+      {"B3.41", {"unlike_positions"}},
+      {"B3.42", {"unlike_positions"}},
+      {"B3.59", {"hash_of_a_part"}},
+      {"B3.60", {"counts_alone"}},
+  };
+  for (const std::string& run : *runs) {
+    const auto found = store::lints(*store_, *store_->resolve(run));
+    ASSERT_TRUE(found) << found.error().str();
+    std::vector<std::string> ids;
+    for (const store::Lint& lint : *found) ids.push_back(lint.id);
+    const auto at = expected.find(run.substr(0, run.find("-recorded-")));
+    EXPECT_EQ(ids, at == expected.end() ? std::vector<std::string>() : at->second) << run;
+  }
 }
 
 TEST_F(History, TheFiguresOfTheSeedReport) {

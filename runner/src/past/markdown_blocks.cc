@@ -1,0 +1,132 @@
+#include "past/markdown_blocks.h"
+
+#include <cmark-gfm-core-extensions.h>
+#include <cmark-gfm-extension_api.h>
+#include <cmark-gfm.h>
+
+#include <algorithm>
+#include <memory>
+
+namespace greta::runner {
+namespace {
+
+struct ParserDeleter {
+  void operator()(cmark_parser* parser) const { cmark_parser_free(parser); }
+};
+struct NodeDeleter {
+  void operator()(cmark_node* node) const { cmark_node_free(node); }
+};
+struct IterDeleter {
+  void operator()(cmark_iter* iter) const { cmark_iter_free(iter); }
+};
+
+bool is_type(cmark_node* node, std::string_view name) {
+  return node != nullptr && cmark_node_get_type_string(node) == name;
+}
+
+std::string_view literal(cmark_node* node) {
+  const char* const text = cmark_node_get_literal(node);
+  return text == nullptr ? std::string_view() : std::string_view(text);
+}
+
+// The text of what stands inline in `parent`. Walks by itself: inlines may be nested deeply.
+void read_inlines(cmark_node* parent, MarkdownBlock& block, std::string& text) {
+  const std::unique_ptr<cmark_iter, IterDeleter> iter(cmark_iter_new(parent));
+  int strong = 0;
+  bool outside = false;
+  for (cmark_event_type event = cmark_iter_next(iter.get()); event != CMARK_EVENT_DONE;
+       event = cmark_iter_next(iter.get())) {
+    cmark_node* const node = cmark_iter_get_node(iter.get());
+    const cmark_node_type type = cmark_node_get_type(node);
+    if (type == CMARK_NODE_STRONG) strong += event == CMARK_EVENT_ENTER ? 1 : -1;
+    if (event != CMARK_EVENT_ENTER || node == parent) continue;
+    if (type == CMARK_NODE_TEXT || type == CMARK_NODE_CODE || type == CMARK_NODE_HTML_INLINE) {
+      text += literal(node);
+      outside |= strong == 0;
+      if (type == CMARK_NODE_CODE) block.code_spans.emplace_back(literal(node));
+    } else if (type == CMARK_NODE_SOFTBREAK || type == CMARK_NODE_LINEBREAK) {
+      text += '\n';
+    }
+  }
+  block.is_bold = !text.empty() && !outside;
+}
+
+MarkdownBlock block_of(cmark_node* node, MarkdownBlock::Kind kind) {
+  MarkdownBlock block;
+  block.kind = kind;
+  block.line = cmark_node_get_start_line(node);
+  block.last_line = std::max(block.line, cmark_node_get_end_line(node));
+  return block;
+}
+
+MarkdownBlock read_table(cmark_node* table) {
+  MarkdownBlock block = block_of(table, MarkdownBlock::Kind::table);
+  const int first_line = block.line;
+  for (cmark_node* row = cmark_node_first_child(table); row != nullptr;
+       row = cmark_node_next(row)) {
+    MarkdownRow read;
+    read.line = cmark_node_get_start_line(row);
+    for (cmark_node* cell = cmark_node_first_child(row); cell != nullptr;
+         cell = cmark_node_next(cell)) {
+      MarkdownBlock inlines;
+      read.cells.emplace_back();
+      read_inlines(cell, inlines, read.cells.back());
+    }
+    if (is_type(row, "table_header")) {
+      block.header = std::move(read);
+    } else {
+      block.rows.push_back(std::move(read));
+    }
+  }
+  // A paragraph that runs into the table lends it its first line; the head stands two lines above
+  // the first row, or one above the last line.
+  block.line = block.rows.empty() ? block.last_line - 1 : block.rows[0].line - 2;
+  block.header.line = block.line = std::max(block.line, first_line);
+  return block;
+}
+
+// The paragraph in front of a table without a blank line between them has no line of its own.
+void place_paragraph_before(std::vector<MarkdownBlock>& blocks, int first_line) {
+  if (blocks.size() < 2 || blocks[blocks.size() - 2].line != 0) return;
+  blocks[blocks.size() - 2].line = first_line;
+  blocks[blocks.size() - 2].last_line = blocks.back().line - 1;
+}
+
+}  // namespace
+
+std::vector<MarkdownBlock> markdown_blocks(std::string_view text) {
+  cmark_gfm_core_extensions_ensure_registered();
+  const std::unique_ptr<cmark_parser, ParserDeleter> parser(
+      cmark_parser_new(CMARK_OPT_DEFAULT | CMARK_OPT_VALIDATE_UTF8));
+  cmark_parser_attach_syntax_extension(parser.get(), cmark_find_syntax_extension("table"));
+  cmark_parser_feed(parser.get(), text.data(), text.size());
+  const std::unique_ptr<cmark_node, NodeDeleter> root(cmark_parser_finish(parser.get()));
+
+  std::vector<MarkdownBlock> out;
+  const std::unique_ptr<cmark_iter, IterDeleter> iter(cmark_iter_new(root.get()));
+  for (cmark_event_type event = cmark_iter_next(iter.get()); event != CMARK_EVENT_DONE;
+       event = cmark_iter_next(iter.get())) {
+    if (event != CMARK_EVENT_ENTER) continue;
+    cmark_node* const node = cmark_iter_get_node(iter.get());
+    const cmark_node_type type = cmark_node_get_type(node);
+    if (type == CMARK_NODE_HEADING) {
+      out.push_back(block_of(node, MarkdownBlock::Kind::heading));
+      out.back().level = cmark_node_get_heading_level(node);
+      read_inlines(node, out.back(), out.back().text);
+    } else if (type == CMARK_NODE_PARAGRAPH) {
+      const bool in_item = is_type(cmark_node_parent(node), "item");
+      out.push_back(
+          block_of(node, in_item ? MarkdownBlock::Kind::item : MarkdownBlock::Kind::paragraph));
+      read_inlines(node, out.back(), out.back().text);
+    } else if (type == CMARK_NODE_CODE_BLOCK) {
+      out.push_back(block_of(node, MarkdownBlock::Kind::code));
+      out.back().text = literal(node);
+    } else if (is_type(node, "table")) {
+      out.push_back(read_table(node));
+      place_paragraph_before(out, cmark_node_get_start_line(node));
+    }
+  }
+  return out;
+}
+
+}  // namespace greta::runner

@@ -1,0 +1,44 @@
+#pragma once
+// What the words of past reports and file names mean: milestones, prompts, dates, record kinds.
+// store/IMPORT.md states the rules. Private to `past`.
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace greta::runner {
+
+// Lower case, accents of Spanish away, `_` for what is neither letter nor digit: "Gap (prefill)" is
+// "gap_prefill".
+std::string plain_name(std::string_view text);
+// The parts of a plain name.
+std::vector<std::string> name_words(std::string_view text);
+
+// The first milestone that a text names ("B3.21 — …", "b3_21_attn_verify.jsonl",
+// "2026_02_03_B3_57_1_x.md") as it is written in the history: B3.21, B3.57.1. "" without one.
+std::string milestone_in(std::string_view text);
+// The first date, 2026-02-03 or 2026_02_03; "" without one.
+std::string date_in(std::string_view text);
+// The first prompt id of the form p4_sys; in a name of a file also p4, which is p4_sys in the
+// history where only one prompt there begins so. "" without one.
+std::string prompt_in(std::string_view text);
+// The first 7 to 40 hexadecimal digits that stand alone and hold a letter and a digit.
+std::string commit_in(std::string_view text);
+
+// What the name of a file of lines says of them.
+struct FileNameParts {
+  std::string prompt;   // "" when it does not say
+  std::string variant;  // manual_valu; "" when it does not say
+  std::string kind;     // the record kind of lines without `event`
+};
+FileNameParts file_name_parts(std::string_view file_name);
+
+// The record kind that a name of words means, by GRETA's own names of files, else the contract's
+// kind that shares most words with it, where there is one such; else the name itself.
+std::string kind_of_name(const std::vector<std::string>& words);
+
+// Whether a text has a number in it that stands alone (not that of B3.21, decode0 or MI300X).
+bool has_number(std::string_view text);
+
+}  // namespace greta::runner
