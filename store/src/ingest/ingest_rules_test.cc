@@ -252,6 +252,40 @@ TEST_F(IngestLimits, DescriptionsThatDisagreeAreBothKept) {
       "layer|integer|key|1||\nx|integer|value|1|s|the x\nx__v2|real|value|2|s|the x");
 }
 
+// A manifest of past files says whose the lines are that name no request.
+TEST_F(IngestLimits, TheRequestIsTheLinesElseThatOfItsPromptElseTheFiles) {
+  const std::string lines =
+      "{\"v\":1}\n{\"v\":2,\"prompt_id\":\"p4_sys\"}\n{\"v\":3,\"prompt_id\":\"other\"}\n"
+      "{\"v\":4,\"prompt_id\":\"p4_sys\",\"request\":\"r\"}\n";
+  write(root_ / "past/x.jsonl", lines);
+  const auto cell = [](const char* variant, const char* prompt, const char* request) {
+    return nlohmann::json({{"variant", variant},
+                           {"variant_axes", {{"variant", variant}}},
+                           {"prompt", prompt},
+                           {"request", request},
+                           {"status", "ok"}});
+  };
+  const nlohmann::json manifest = {{"manifest", 1},
+                                   {"provenance", "recorded"},
+                                   {"status", "ok"},
+                                   {"milestone", "B3.20"},
+                                   {"cells", {cell("E1", "p4_sys", "a"), cell("E2", "p5_ba", "b")}},
+                                   {"files",
+                                    {{{"name", "x.jsonl"},
+                                      {"bytes", lines.size()},
+                                      {"sha256", sha256_hex(lines)},
+                                      {"role", "records"},
+                                      {"request", "b"},
+                                      {"request_of_prompt", {{"p4_sys", "a"}}}}}}};
+  const auto run = store().import_files(root_ / "past", manifest.dump());
+  ASSERT_TRUE(run) << run.error().str();
+  EXPECT_EQ(ask("SELECT v, variant, prompt, request FROM x WHERE v < 4 ORDER BY v"),
+            "1|E2|p5_ba|b\n2|E1|p4_sys|a\n3|E2|p5_ba|b");
+  EXPECT_EQ(ask("SELECT prompt, request FROM x WHERE v = 4"), "∅|r");
+  EXPECT_EQ(ask("SELECT variant, axis, value FROM axes ORDER BY 1"),
+            "E1|variant|E1\nE2|variant|E2");
+}
+
 TEST_F(IngestLimits, DescribedKindsAreEmptyViews) {
   TestBundle bundle;
   bundle.files["describe.json"] = {

@@ -80,7 +80,7 @@ Result<> constant_figures(LintRun& run) {
 
 // What the embedding and layer 0 compute of one token alone, or of it and its position.
 constexpr const char* kOfOneToken =
-    "('embed_out', 'x_in', 'attn_norm', 'q_pre', 'k_pre', 'v_pre', 'q', 'k', 'v')";
+    "('embd_w_hash', 'embed_out', 'x_in', 'attn_norm', 'q_pre', 'k_pre', 'v_pre', 'q', 'k', 'v')";
 
 // Where two prompts may rightly share a tensor: what layer 0 computes from the same token.
 std::string past_the_embedding(const KindInfo& kind, const std::string& field) {

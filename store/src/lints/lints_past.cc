@@ -29,10 +29,14 @@ bool sets_flag(const RunInfo& run, std::string_view name) {
 // Arms that force different routes and have the same errors to the last digit, everywhere.
 Result<> arms_with_equal_errors(LintRun& run) {
   const auto& variants = run.info.variants;
+  // A report may give the values of its arms in one flag: valu|mfma|auto.
   const bool forced = std::any_of(variants.begin(), variants.end(), [](const VariantInfo& variant) {
-    return std::any_of(variant.axes.begin(), variant.axes.end(), [](const auto& axis) {
-      return axis.first.find("FORCE") != std::string::npos;
-    });
+    const auto forces = [](const auto& name) { return name.find("FORCE") != std::string::npos; };
+    return std::any_of(variant.axes.begin(), variant.axes.end(),
+                       [&](const auto& axis) { return forces(axis.first); }) ||
+           std::any_of(variant.flags.begin(), variant.flags.end(), [&](const auto& flag) {
+             return forces(flag.first) && flag.second.value.find('|') != std::string::npos;
+           });
   });
   if (!forced) return {};
   for (const KindInfo& kind : run.kinds) {
@@ -157,6 +161,28 @@ Result<> hash_of_a_part(LintRun& run) {
   return {};
 }
 
+// Hashes of samples, by the record's own sizes: part of a row was looked at.
+Result<> hash_of_a_sample(LintRun& run) {
+  const KindInfo* const trace = run.kind("stage_trace");
+  if (trace == nullptr) return {};
+  for (const char* field : {"hash", "sample_n", "stride_elems"})
+    if (trace->find(field) == nullptr) return {};
+  const std::string sql =
+      "SELECT point, sample_n, stride_elems, count(*) AS records FROM stage_trace"
+      " WHERE hash IS NOT NULL AND sample_n < stride_elems GROUP BY point, sample_n, stride_elems";
+  TRY_ASSIGN(const Table found, select(run.store, run.info.id, sql));
+  if (found.rows.empty()) return {};
+  const std::string part = value_text(found.rows[0][1]), whole = value_text(found.rows[0][2]);
+  run.add("hash_of_a_part", sql,
+          "stage_trace sampled " + part + " of " + whole +
+              " elements, and its hash may be of those alone: equal hashes do not say that the "
+              "tensors are equal",
+          "stage_trace muestreó " + part + " de " + whole +
+              " elementos y su hash puede ser solo de ellos: hashes iguales no dicen que los "
+              "tensores sean iguales");
+  return {};
+}
+
 // Counts of what passed, and no record of what was looked at.
 Result<> counts_alone(LintRun& run) {
   const KindInfo* const summary = run.kind("summary");
@@ -187,6 +213,7 @@ Result<> past_lints(LintRun& run) {
   TRY(probe_without_a_choice(run));
   TRY(unlike_positions(run));
   TRY(hash_of_a_part(run));
+  TRY(hash_of_a_sample(run));
   return counts_alone(run);
 }
 

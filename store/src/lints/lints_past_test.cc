@@ -63,6 +63,13 @@ std::string hashes(const std::string& equal) {
          "]";
 }
 
+std::string samples(const std::string& stride) {
+  const std::string of = R"("record": "stage_trace", "phase": "decode0", "prompt": "p4_sys")";
+  return "\"metrics\": [" + figure("sample_n", "256", of) + "," +
+         figure("stride_elems", stride, of) + "," + figure("hash", "\"7648363339390251139\"", of) +
+         "]";
+}
+
 std::string counts(const std::string& more) {
   return "\"metrics\": [" + figure("ok", "3", R"("record": "summary")") + "," +
          figure("fail", "0", R"("record": "summary")") + more + "]";
@@ -79,6 +86,8 @@ TEST_F(PastLints, VoidResultsAreNamedAndOthersAreNot) {
       {positions(R"("GRETA_TRACE_STAGE_DEBUG_INPUT": 1)", "0.3590"), ""},
       {hashes("true"), "hash_of_a_part"},
       {hashes("false"), ""},
+      {samples("4096"), "hash_of_a_part"},
+      {samples("256"), ""},
       {counts(""), "counts_alone"},
       {counts("," + figure("wo_out_mae", "1e-9", R"("record": "stage_trace")")), ""},
   };
@@ -88,6 +97,16 @@ TEST_F(PastLints, VoidResultsAreNamedAndOthersAreNot) {
         *expected == '\0' ? std::vector<std::string>() : std::vector<std::string>{expected};
     EXPECT_EQ(found, wanted) << entry;
   }
+}
+
+// A report may name its arms and give their routes in one flag.
+TEST_F(PastLints, RoutesOfOneFlagAreForcedToo) {
+  std::string entry = arms("0.199");
+  const size_t begin = entry.find("\"variants\""), end = entry.find("\"metrics\"");
+  entry.erase(begin, end - begin);
+  EXPECT_TRUE(ids(entry).empty());
+  entry.insert(entry.find('{') + 1, R"("GRETA_QKV_FORCE_ROUTE": "mfma|valu|auto", )");
+  EXPECT_EQ(ids(entry), std::vector<std::string>{"arms_equal_errors"});
 }
 
 TEST_F(PastLints, AnArmThatForcesNothingIsNoComparison) {

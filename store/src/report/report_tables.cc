@@ -226,8 +226,11 @@ Result<> Sections::attention() {
   return {};
 }
 
+std::string value_at(const std::string& phase, const std::string& field) {
+  return "CASE phase WHEN '" + phase + "' THEN " + field + " END";
+}
 std::string at_phase(const std::string& phase, const std::string& field) {
-  return "max(CASE phase WHEN '" + phase + "' THEN " + field + " END)";
+  return "max(" + value_at(phase, field) + ")";
 }
 
 Result<> Sections::readout() {
@@ -252,20 +255,32 @@ Result<> Sections::readout() {
       columns.push_back({name, name, pivot.align});
     }
   }
-  TRY(table_of_repeats(columns, "(" + inner + " FROM readout GROUP BY variant, prompt, repeat)",
-                       "variant, first"));
+  // Past files may hold several prompts under no name: then no row can speak for one of them, and
+  // every record is listed below.
+  std::string rows = " FROM readout GROUP BY variant, prompt, repeat";
+  std::vector<std::string> values;
+  for (const std::string phase : {"prefill_last", "decode0"})
+    for (const std::string field : {"top1_id", "gap"})
+      values.push_back("count(DISTINCT " + value_at(phase, field) + ")");
+  const std::string one_each = " HAVING max(" + joined(values) + ") ";
+  TRY_ASSIGN(const Table mixed,
+             select(out_.store(), out_.run().id, "SELECT 1" + rows + one_each + "> 1 LIMIT 1"));
+  if (!mixed.rows.empty()) rows += one_each + "<= 1";
+  TRY(table_of_repeats(columns, "(" + inner + rows + ")", "variant, first"));
 
   TRY_ASSIGN(const Table more, select(out_.store(), out_.run().id,
                                       "SELECT 1 FROM readout WHERE phase NOT IN"
                                       " ('prefill_last', 'decode0') LIMIT 1"));
-  if (more.rows.empty()) return {};
+  if (more.rows.empty() && mixed.rows.empty()) return {};
   std::vector<ReportColumn> steps = arm_columns(*readout);
   steps.insert(steps.end() - (several_phases_.contains("readout") ? 1 : 0),
                key(Label::prompt, "prompt"));
   for (const std::string name : {"top1_id", "top1_text", "gap", "entropy"}) {
     steps.push_back(field_column(name, name == "top1_text" ? Align::left : Align::right));
   }
-  return table_of_repeats(steps, "readout", "variant, prompt, step, phase");
+  const bool in_order = !mixed.rows.empty();
+  return table_of_repeats(steps, "readout",
+                          in_order ? "variant, record" : "variant, prompt, step, phase");
 }
 
 Result<> Sections::consistency() {
