@@ -209,7 +209,7 @@ void register_import(CLI::App& app, Context& context) {
   command->add_flag("--dry-run", options->dry_run,
                     "print what would come in (files, kinds, prompts, lines); write nothing");
   command->footer(
-      "Importing the same thing twice changes nothing. store/IMPORT.md has the rules by which\n"
+      "Importing the same thing twice changes nothing. runner/IMPORT.md has the rules by which\n"
       "figures, kinds, prompts and milestones are told.");
   command->callback([&context, options] {
     if (const auto done = import_all(context, *options); !done) context.fail(done.error());

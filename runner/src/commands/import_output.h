@@ -21,7 +21,7 @@ struct Arrival {
   std::optional<PastRun> files;
 };
 
-// {"path": …, "what": …, "runs": […], …}: store/IMPORT.md.
+// {"path": …, "what": …, "runs": […], …}: runner/IMPORT.md.
 Json to_json(const Arrival& arrival);
 // Lines for a terminal; all of the lines that were not taken with `all`, else the first.
 std::vector<std::string> to_lines(const Arrival& arrival, bool all);

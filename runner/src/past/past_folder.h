@@ -1,6 +1,6 @@
 #pragma once
 // Files of past runs as GRETA left them: which belong to which milestone, and what their names and
-// lines say. store/IMPORT.md states the rules.
+// lines say. runner/IMPORT.md states the rules.
 
 #include <filesystem>
 #include <string>

@@ -120,6 +120,27 @@ TEST_F(PastFiles, AMilestonesFolderIsOneRun) {
             "log|1\noutput|1\nrecords|4\n");
 }
 
+// The report of such a run has every line of a file that names no prompt, and the lints see through
+// it.
+TEST_F(PastFiles, TheirReportHasEveryLine) {
+  write_milestone();
+  folder_.write(std::string(kBelow) + "b3_21_readout.jsonl",
+                readout_lines("0.11") + readout_lines("0.22"));
+  const int64_t run = *store_->resolve(import(found(remote()).runs[0]));
+  const auto page = store::markdown_report(*store_, run, store::Language::en);
+  ASSERT_TRUE(page) << page.error().str();
+  for (const char* part : {"| 0 | 206 | 6.00923e-11 | true |", "| 1 | 46 | 8.78943e-04 | true |",
+                           "| 31 | 0 | 0 |", "| – | prefill_last | 127158 | 0.11 |",
+                           "| – | prefill_last | 127158 | 0.22 |", "| p4_sys | 127158 | 0.95866 |"})
+    EXPECT_NE(page->find(part), std::string::npos) << part;
+  const auto found_lints = store::lints(*store_, run);
+  ASSERT_TRUE(found_lints) << found_lints.error().str();
+  std::vector<std::string> ids;
+  for (const store::Lint& lint : *found_lints) ids.push_back(lint.id);
+  EXPECT_EQ(ids, (std::vector<std::string>{"constant_across_prompts", "difference_exactly_zero",
+                                           "error_jump", "invariants_blind"}));
+}
+
 TEST_F(PastFiles, TheSameAgainFromElsewhereChangesNothing) {
   write_milestone();
   const std::string name = import(found(remote()).runs[0]);

@@ -185,6 +185,31 @@ std::string prompt_in(std::string_view text) {
   return {};
 }
 
+std::string arm_name(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const bool joins = c == '/' || c == '+';
+    if (joins)
+      while (out.ends_with(' ')) out.pop_back();
+    if (c == ' ' && (out.empty() || out.back() == '_')) continue;
+    out += joins ? '_' : c;
+  }
+  while (out.ends_with(' ')) out.pop_back();
+  return out;
+}
+
+std::string arm_in(std::string_view text) {
+  for (const std::string_view kernel : {"auto", "manual", "fused"}) {
+    for (const std::string_view route : {"auto", "valu", "mfma"}) {
+      for (const char joint : {'/', '+'}) {
+        const std::string arm = std::string(kernel) + joint + std::string(route);
+        if (text.find(arm) != std::string_view::npos) return arm_name(arm);
+      }
+    }
+  }
+  return {};
+}
+
 std::string commit_in(std::string_view text) {
   for (size_t at = 0; at < text.size();) {
     size_t end = at;

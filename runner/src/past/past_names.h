@@ -1,6 +1,6 @@
 #pragma once
 // What the words of past reports and file names mean: milestones, prompts, dates, record kinds.
-// store/IMPORT.md states the rules. Private to `past`.
+// runner/IMPORT.md states the rules. Private to `past`.
 
 #include <optional>
 #include <string>
@@ -23,6 +23,10 @@ std::string date_in(std::string_view text);
 // The first prompt id of the form p4_sys; in a name of a file also p4, which is p4_sys in the
 // history where only one prompt there begins so. "" without one.
 std::string prompt_in(std::string_view text);
+// An arm as the history names it: "fused / mfma" is fused_mfma.
+std::string arm_name(std::string_view text);
+// The arm of the decode attention that a text names (auto/auto, fused+mfma); "" without one.
+std::string arm_in(std::string_view text);
 // The first 7 to 40 hexadecimal digits that stand alone and hold a letter and a digit.
 std::string commit_in(std::string_view text);
 

@@ -31,6 +31,11 @@ constexpr Alias kKeyHeads[] = {
     {"config", "variant"},
     {"configuracion", "variant"},
     {"configuration", "variant"},
+    {"exp", "variant"},
+    {"experiment", "variant"},
+    {"experimento", "variant"},
+    {"case", "variant"},
+    {"caso", "variant"},
     {"arm", "variant"},
     {"brazo", "variant"},
     {"setting", "variant"},
@@ -48,18 +53,27 @@ constexpr std::string_view kValueHeads[] = {"value", "valor", "result", "resulta
 
 // Short names of fields.
 constexpr Alias kFieldHeads[] = {
-    {"top1", "top1_id"},  {"top_1", "top1_id"}, {"top2", "top2_id"},
-    {"top_2", "top2_id"}, {"brecha", "gap"},    {"entropia", "entropy"},
+    {"top1", "top1_id"}, {"top_1", "top1_id"},    {"top2", "top2_id"},  {"top_2", "top2_id"},
+    {"brecha", "gap"},   {"entropia", "entropy"}, {"estado", "status"}, {"veredicto", "verdict"},
 };
 
 // Kinds of past traces by fields that only they have and that the contract does not describe.
 constexpr Alias kPastFields[] = {
-    {"hash_equal", "mfma_vs_valu"},      {"softmax_mae", "attn_softmax_trace"},
-    {"pv_mae", "attn_vacc_trace"},       {"mae_row", "embed_verify"},
-    {"mae_col", "embed_verify"},         {"cpu_probe_agrees_gpu", "delta"},
-    {"lm_head_route", "delta"},          {"norm_out_mae", "attn_l0_pipe"},
-    {"wo_layout_best", "wo_verify"},     {"cpu_probe_prefill_top1", "delta"},
+    {"hash_equal", "mfma_vs_valu"},
+    {"softmax_mae", "attn_softmax_trace"},
+    {"pv_mae", "attn_vacc_trace"},
+    {"mae_row", "embed_verify"},
+    {"mae_col", "embed_verify"},
+    {"cpu_probe_agrees_gpu", "delta"},
+    {"lm_head_route", "delta"},
+    {"norm_out_mae", "attn_l0_pipe"},
+    {"wo_layout_best", "wo_verify"},
+    {"cpu_probe_prefill_top1", "delta"},
     {"cpu_probe_decode0_top1", "delta"},
+    {"q_mae", "attn_l0_pipe"},
+    {"k_mae", "attn_l0_pipe"},
+    {"v_mae", "attn_l0_pipe"},
+    {"x_after_mlp_mae", "post_wo_trace"},
 };
 
 // What the text above a table calls a kind.
@@ -171,9 +185,13 @@ ReportColumn report_column(std::string_view head, const std::vector<std::string>
     out.kind = "mfma_vs_valu";
     return out;
   }
-  if (std::find(prompts.begin(), prompts.end(), text) != prompts.end()) {
-    out.use = ReportColumn::Use::values;
-    out.keys["prompt"] = text;
+  for (const std::string& prompt : prompts) {
+    if (!text.starts_with(prompt)) continue;
+    const std::string rest = text.substr(prompt.size());
+    if (!rest.empty() && rest[0] != ' ') continue;
+    if (!rest.empty()) out = report_column(rest, {});  // "p4_sys decode0_top1"
+    if (rest.empty()) out.use = ReportColumn::Use::values;
+    out.keys["prompt"] = prompt;
     return out;
   }
   std::string phase;

@@ -1,6 +1,6 @@
 #pragma once
 // A Markdown report of a past milestone: what it says of itself, and the figures of its tables,
-// each with its line. store/IMPORT.md states the rules.
+// each with its line. runner/IMPORT.md states the rules.
 
 #include <string>
 #include <string_view>

@@ -77,6 +77,44 @@ TEST(ReportReader, ATableOfMetricsByPrompt) {
             "\n");
 }
 
+TEST(ReportReader, ArmsInColumnsAndCaptions) {
+  EXPECT_EQ(
+      figures(read("| Config | p4_sys decode0_top1 | Estado |\n|---|---|---|\n"
+                   "| fused / mfma | ERROR | lost |\n")),
+      R"(readout.top1_id "ERROR" @3 {"variant":"fused_mfma","phase":"decode0","prompt":"p4_sys"})"
+      "\n"
+      R"(readout.status "lost" @3 {"variant":"fused_mfma"})"
+      "\n");
+  EXPECT_EQ(figures(read("**p5_ba (auto/auto, manual path)**\n"
+                         "| Layer | kv_invariant_ok |\n|---|---|\n| 0,31 | true |\n")),
+            R"(attn_decode_verify.kv_invariant_ok true @4 )"
+            R"({"prompt":"p5_ba","variant":"auto_auto","layer":0,"phase":"decode0"})"
+            "\n"
+            R"(attn_decode_verify.kv_invariant_ok true @4 )"
+            R"({"prompt":"p5_ba","variant":"auto_auto","layer":31,"phase":"decode0"})"
+            "\n");
+}
+
+TEST(ReportReader, DifferencesAndReadoutInOneTable) {
+  EXPECT_EQ(figures(read("# B3.41 - prefill_last vs decode0\n\n"
+                         "| prompt | exp | x_after_mlp_mae | decode0_top1 | note |\n"
+                         "|---|---|---:|---:|---|\n| p4_sys | E1 | 3.173e-01 | 96965 | |\n")),
+            R"(post_wo_trace.x_after_mlp_mae 3.173e-01 @5 )"
+            R"({"prompt":"p4_sys","variant":"E1","phase":"prefill_last_vs_decode0"})"
+            "\n"
+            R"(readout.top1_id 96965 @5 {"prompt":"p4_sys","variant":"E1","phase":"decode0"})"
+            "\n");
+}
+
+TEST(ReportReader, ArmsWithTheirFlagsAndTracesInALine) {
+  const PastReport report = read(
+      "- **E0**: baseline\n- **E1**: forced (`GRETA_FORCE_A=1`, `GRETA_B=row`)\n"
+      "- Trazas: `GRETA_TRACE_POST_WO=1` a line\n- Prompts: `p0_short`, `other`\n");
+  EXPECT_EQ(report.entry["variants"].dump(), R"({"E1":{"GRETA_FORCE_A":"1","GRETA_B":"row"}})");
+  EXPECT_EQ(report.entry["flags"].dump(), R"({"GRETA_TRACE_POST_WO":"1"})");
+  EXPECT_EQ(report.entry["prompts"].dump(), R"(["p0_short","other"])");
+}
+
 const char* const kSpanish =
     "## Resultados (ES)\n\n| Layer | kv_invariant_ok | attn_out_mae |\n|---|---|---|\n"
     "| 0 | true | 1e-3 |\n\n";
