@@ -22,7 +22,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view bytes(reinterpret_cast<const char*>(data), size);
   const auto report = read_report(bytes, "report.md");
   require(report.has_value());
-  const auto lines = 1 + std::count(bytes.begin(), bytes.end(), '\n');
+  // A lone carriage return ends a line, too.
+  const auto lines =
+      1 + std::count_if(bytes.begin(), bytes.end(), [](char c) { return c == '\n' || c == '\r'; });
   const auto is_line = [&](int line) { return line >= 1 && line <= lines; };
   require(report->entry["metrics"].size() == report->figures);
   for (const Json& figure : report->entry["metrics"]) {

@@ -14,6 +14,7 @@ using Block = MarkdownBlock;
 struct Section {
   std::string_view head, key, language;  // of the head's words, where it has no (ES) or (EN)
 };
+constexpr size_t kMostPrompts = 1000;  // each is looked for in the head of every column
 constexpr Section kSections[] = {
     {"resumen ejecutivo", "summary", "es"},
     {"executive summary", "summary", "en"},
@@ -79,12 +80,13 @@ void FactReader::find_prompts() {
     texts.insert(texts.end(), block.header.cells.begin(), block.header.cells.end());
     for (const std::string& part : texts) {
       const std::string id = prompt_in(part);
-      if (!id.empty() && seen.insert(id).second) facts_.prompts.push_back(id);
+      if (!id.empty() && seen.insert(id).second) add_prompt(id);
     }
   }
 }
 
 void FactReader::add_prompt(const std::string& id) {
+  if (facts_.prompts.size() >= kMostPrompts) return;
   if (std::find(facts_.prompts.begin(), facts_.prompts.end(), id) == facts_.prompts.end())
     facts_.prompts.push_back(id);
 }
@@ -264,10 +266,11 @@ std::string heading_language(std::string_view heading) {
 }
 
 ReportText::ReportText(std::string_view text) : blocks(markdown_blocks(text)) {
+  // Lines end as Markdown's do, so that the blocks' numbers are of these: \n, \r\n, or \r alone.
   for (size_t at = 0; at <= text.size();) {
-    const size_t end = std::min(text.find('\n', at), text.size());
+    const size_t end = std::min(text.find_first_of("\r\n", at), text.size());
     lines.emplace_back(text.substr(at, end - at));
-    at = end + 1;
+    at = end + (text.substr(end, 2) == "\r\n" ? 2 : 1);
   }
   taken.assign(lines.size() + 1, false);
 }

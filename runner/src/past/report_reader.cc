@@ -25,12 +25,17 @@ std::string dumped(const J& value) {
   return value.dump(-1, ' ', false, J::error_handler_t::replace);
 }
 
-struct Figure {
-  std::string identity;  // kind, keys and name
+// Where a figure of one name and keys was first said, in one language.
+struct FirstSaid {
   Json value;
-  std::string language;
   size_t table = 0;
   int line = 0;
+};
+
+// A table that has a figure with this very value, and its language.
+struct SameSaid {
+  std::string language;
+  size_t table = 0;
   bool repeated = false;  // by its twin
 };
 
@@ -75,7 +80,8 @@ class Reader {
   std::vector<std::string> headings_ = std::vector<std::string>(7);  // by level, from 1
   Json caption_keys_ = Json::object();
   std::string language_, heading_prompt_;
-  std::map<std::string, std::vector<Figure>> known_;  // by identity
+  std::map<std::string, std::vector<SameSaid>> same_;                   // by figure and value
+  std::map<std::string, std::map<std::string, FirstSaid>> first_said_;  // by figure, by language
   size_t table_ = 0;
   bool compares_phases_ = false;  // of the table at hand: prefill_last against decode0
 };
@@ -108,31 +114,30 @@ void Reader::add(const std::string& kind, const Json& keys, const std::string& n
   Json figure = {{"metric", name}};
   if (!kind.empty()) figure["record"] = kind;
   for (const auto& [key, value] : keys.items()) figure[key] = value;
-  const SortedJson sorted = SortedJson::parse(dumped(figure), nullptr, false);
-  Figure now{.identity = dumped(sorted),
-             .value = cell.value,
-             .language = language_,
-             .table = table_,
-             .line = line};
-  std::vector<Figure>& known = known_[now.identity];
-  const Figure* other = nullptr;
-  for (Figure& earlier : known) {
-    const bool twin = earlier.table != now.table && !now.language.empty() &&
-                      !earlier.language.empty() && earlier.language != now.language;
-    if (earlier.value == now.value && (twin || once)) {
-      out_.twins += twin && !earlier.repeated ? 1 : 0;
-      earlier.repeated |= twin;
-      return;
-    }
-    if (twin) other = &earlier;
+  const std::string identity = dumped(SortedJson::parse(dumped(figure), nullptr, false));
+  const auto is_twin = [&](const std::string& language, size_t table) {
+    return table != table_ && !language.empty() && !language_.empty() && language != language_;
+  };
+  std::vector<SameSaid>& same = same_[identity + "=" + dumped(cell.value)];
+  bool known = false;
+  for (SameSaid& one : same) {
+    const bool twin = is_twin(one.language, one.table);
+    known |= one.language == language_ && one.table == table_;
+    if (!twin && !once) continue;
+    out_.twins += twin && !one.repeated ? 1 : 0;
+    one.repeated |= twin;
+    return;
   }
-  if (other != nullptr) {
-    out_.contradictions.push_back("line " + std::to_string(line) + " (" + now.language + ") says " +
-                                  name + " = " + dumped(now.value) + ", line " +
-                                  std::to_string(other->line) + " (" + other->language + ") says " +
-                                  dumped(other->value) + " for " + printable(dumped(keys), 120) +
-                                  "; both are kept");
+  if (!known) same.push_back({.language = language_, .table = table_, .repeated = false});
+  auto& first = first_said_[identity];
+  for (const auto& [language, other] : first) {
+    if (!is_twin(language, other.table)) continue;
+    out_.contradictions.push_back(
+        "line " + std::to_string(line) + " (" + language_ + ") says " + name + " = " +
+        dumped(cell.value) + ", line " + std::to_string(other.line) + " (" + language + ") says " +
+        dumped(other.value) + " for " + printable(dumped(keys), 120) + "; both are kept");
   }
+  first.try_emplace(language_, FirstSaid{.value = cell.value, .table = table_, .line = line});
   if (!cell.unit.empty()) figure["unit"] = cell.unit;
   if (!cell.bound.empty()) figure["bound"] = cell.bound;
   if (cell.approx) figure["approx"] = true;
@@ -144,7 +149,6 @@ void Reader::add(const std::string& kind, const Json& keys, const std::string& n
   }
   figure["value"] = cell.value;
   if (!cell.printed.empty()) figure["printed"] = cell.printed;
-  known.push_back(std::move(now));
   metrics_.push_back(std::move(figure));
   ++out_.figures;
 }

@@ -186,6 +186,18 @@ TEST(ReportReader, WithoutAWordEverythingIsUnknown) {
   EXPECT_EQ(read("text\n", "2026_02_04_B3_30_x.md").date, "2026-02-04");
 }
 
+TEST(ReportReader, LinesEndAsMarkdownsDo) {
+  for (const std::string end : {"\n", "\r\n", "\r"}) {
+    std::string text = "# B3.1" + end + end + "of 7" + end + end + "| gap |" + end + "|---|" + end +
+                       "| 1.5 |" + end;
+    const PastReport report = read(text);
+    EXPECT_EQ(figures(report), "figure.gap 1.5 @7 {}\n");
+    ASSERT_EQ(report.not_taken.size(), 1U);
+    EXPECT_EQ(report.not_taken[0].line, 3);
+    EXPECT_EQ(report.not_taken[0].text, "of 7");
+  }
+}
+
 TEST(ReportReader, AnyBytesAreAReport) {
   for (const std::string& text : {std::string("\0\xff|\n|-|\n|\xc3|1", 12), std::string(5000, '|'),
                                   std::string(5000, '>') + "1", std::string("| a |\n|---|\n"),
