@@ -47,17 +47,17 @@ bool is_milestone_folder(const std::string& part) {
   return milestone_in(part).size() > 0 && (part[0] == 'b' || part[0] == 'B');
 }
 
-struct Place {
+struct RunPlace {
   fs::path folder;        // of the run
   std::string milestone;  // "" when nothing says
 };
 
 // The outermost folder of a milestone at or below `root`, else the nearest above it; without one
 // the file's own folder and name.
-Place place_of(const fs::path& file, const fs::path& root, const PastOptions& options) {
+RunPlace place_of(const fs::path& file, const fs::path& root, const PastOptions& options) {
   if (!options.milestone.empty()) return {root, options.milestone};
   const auto depth_of_root = std::distance(root.begin(), root.end());
-  Place found;
+  RunPlace found;
   fs::path at;
   std::ptrdiff_t depth = 0;
   for (const fs::path& part : file.parent_path()) {
@@ -251,7 +251,7 @@ Result<PastFolder> read_past_folder(const fs::path& given, const PastOptions& op
       out.reports.push_back(file);
       continue;
     }
-    const Place place = place_of(file, root, options);
+    const RunPlace place = place_of(file, root, options);
     if (place.milestone.empty()) {
       return tl::unexpected(past_error(
           file,

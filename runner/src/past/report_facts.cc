@@ -33,10 +33,6 @@ constexpr Section kSections[] = {
     {"why this matters", "why_it_matters", "en"},
 };
 
-bool has(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
-}
-
 // "GRETA_X=1", also after `export`; "" for anything else.
 std::pair<std::string, std::string> flag_in(std::string_view text) {
   if (text.starts_with("export ")) text.remove_prefix(7);
@@ -127,14 +123,14 @@ void FactReader::flags(const Block& block) {
   const std::string name = block.text.substr(0, colon);
   const std::string words = lower(name);
   const bool is_list = colon < block.text.size() &&
-                       (has(words, "flag") || has(words, "traza") || has(words, "trace"));
+                       (says(words, "flag") || says(words, "traza") || says(words, "trace"));
   const bool is_item = block.kind == Block::Kind::item;
-  if (is_item && block.code_spans.empty() && !has(block.text, " "))
+  if (is_item && block.code_spans.empty() && !says(block.text, " "))
     add_flag(block.text, block.line);
   if (is_item && block.code_spans.size() == 1 && block.text.starts_with(block.code_spans[0]))
     add_flag(block.code_spans[0], block.line);
   const bool is_arm = is_item && !is_list && !name.empty() && name.size() <= 8 &&
-                      colon < block.text.size() && !has(name, " ");
+                      colon < block.text.size() && !says(name, " ");
   for (const std::string& span : block.code_spans) {
     if (is_list) add_flag(span, block.line);
     const auto [flag, value] = flag_in(span);
@@ -171,7 +167,7 @@ void FactReader::facts(const Block& block) {
     text_.take(block.line);
   }
   if (block.kind != Block::Kind::item || block.code_spans.empty()) return;
-  if (block.text == block.code_spans[0] && has(block.text, "/") &&
+  if (block.text == block.code_spans[0] && says(block.text, "/") &&
       flag_in(block.text).first.empty()) {
     facts_.artifacts.push_back(block.text);
     text_.take(block.line);
@@ -207,7 +203,7 @@ void FactReader::prose() {
     while (text.ends_with('\n')) text.pop_back();
     std::string language = heading_language(text_.blocks[i].text);
     if (language.empty()) language = section->language;
-    if (has(head, " / ") && !entry.contains(key)) {
+    if (says(head, " / ") && !entry.contains(key)) {
       entry[key] = text;  // one text for both languages
     } else if (!entry.contains(key) || entry[key].is_object()) {
       Json& texts = entry[key];
@@ -230,7 +226,7 @@ ReportFacts FactReader::read(const std::string& file_name) {
   if (const std::string date = date_in(file_name); !date.empty()) facts_.date = date;
   // The folder of the artefacts that the report names is of the day of the run.
   for (size_t i = 0; i < text_.lines.size() && facts_.date.empty(); ++i)
-    if (has(text_.lines[i], "artifacts")) facts_.date = date_in(text_.lines[i]);
+    if (says(text_.lines[i], "artifacts")) facts_.date = date_in(text_.lines[i]);
   return std::move(facts_);
 }
 
@@ -248,6 +244,10 @@ void strip(std::string& text) {
   while (text.ends_with(' ')) text.pop_back();
 }
 
+bool says(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
+
 std::string lower(std::string_view text) {
   std::string out(text);
   for (char& c : out)
@@ -258,8 +258,8 @@ std::string lower(std::string_view text) {
 // The language that a heading names; "" when it names none, or both.
 std::string heading_language(std::string_view heading) {
   const std::string text = lower(heading);
-  if (has(text, "(es)")) return "es";
-  if (has(text, "(en)")) return "en";
+  if (says(text, "(es)")) return "es";
+  if (says(text, "(en)")) return "en";
   if (text.starts_with("resultados")) return "es";
   if (text.starts_with("results")) return "en";
   return {};

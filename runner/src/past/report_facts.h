@@ -35,6 +35,7 @@ ReportFacts report_facts(ReportText& text, const std::string& file_name);
 
 // The language that a heading names, es or en; "" when it names none.
 std::string heading_language(std::string_view heading);
+bool says(std::string_view text, std::string_view part);
 std::string lower(std::string_view text);  // of ASCII letters
 // Without blanks, dashes, colons and bars in front, and blanks behind.
 void strip(std::string& text);

@@ -16,10 +16,6 @@ using Block = MarkdownBlock;
 
 constexpr size_t kReportMost = 16 << 20;
 
-bool has(std::string_view text, std::string_view part) {
-  return text.find(part) != std::string_view::npos;
-}
-
 template <class J>
 std::string dumped(const J& value) {
   return value.dump(-1, ' ', false, J::error_handler_t::replace);
@@ -221,7 +217,7 @@ void Reader::table(const Block& block, const Block* above) {
   for (const std::string& heading : headings_) said.push_back(lower(heading));
   if (above != nullptr) said.push_back(lower(above->text));
   compares_phases_ = std::any_of(said.begin(), said.end(), [](const std::string& text) {
-    return has(text, "prefill_last vs decode0");
+    return says(text, "prefill_last vs decode0");
   });
   std::string kind = report_kind(fields, hints, said);
   // What stands beside top-1 and gap and is no difference speaks of the readout too.
