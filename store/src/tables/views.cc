@@ -22,9 +22,10 @@ constexpr std::string_view kStatus = "{status}";  // kRunStatusSql
   " JOIN main.member m ON m.request = q.id JOIN main.run r ON r.id = m.run"
 #define RUN_AND_BUNDLE "SELECT r.name AS run, r.milestone, b.hash AS bundle, b.variant, b.repeat,"
 
-// The rows of a span: they stand near each other, so that a range finds them without an index.
-// {rows} is JOIN, or CROSS JOIN where a run has chosen the spans: whatever the query sorts by,
-// SQLite must not start at the rows of all runs.
+// The rows of a span stand near each other: a range finds them without an index. The views of kinds
+// say CROSS JOIN and `+span`, or SQLite would rather start at the rows of all runs, or index them
+// all for one query. The view of all lines is asked for single ones as well: {rows} is CROSS JOIN
+// only where a run has chosen the spans.
 constexpr std::string_view kRows = "{rows}";
 
 constexpr std::string_view kBundleScope = "b.id IN (SELECT bundle FROM main.cell WHERE run = ?)";
@@ -102,7 +103,7 @@ constexpr View kViews[] = {
 // Of `record` and rec_<kind> alike: the rows that belong to run `?`.
 std::string of_spans(std::string_view table, std::string_view id, int64_t run) {
   return "SELECT t.* FROM main.span s CROSS JOIN main." + quoted_name(table) + " t ON t." +
-         std::string(id) + " BETWEEN s.first_record AND s.last_record AND t.span = s.id" +
+         std::string(id) + " BETWEEN s.first_record AND s.last_record AND +t.span = s.id" +
          " WHERE s.request IN (SELECT request FROM main.member WHERE run = " + std::to_string(run) +
          ")";
 }
@@ -195,8 +196,8 @@ std::string kind_view(const KindColumns& kind, int64_t run) {
   }
   select += " FROM main.member m JOIN main.span s ON s.request = m.request AND s.kind = " +
             std::to_string(kind.kind);
-  select += (run < 0 ? " JOIN main." : " CROSS JOIN main.") + quoted_name(kind.table_name) +
-            " t ON t.record BETWEEN s.first_record AND s.last_record AND t.span = s.id"
+  select += " CROSS JOIN main." + quoted_name(kind.table_name) +
+            " t ON t.record BETWEEN s.first_record AND s.last_record AND +t.span = s.id"
             " JOIN main.run r ON r.id = m.run"
             " JOIN main.request q ON q.id = s.request JOIN main.bundle b ON b.id = q.bundle"
             " WHERE m.is_result = 1";
