@@ -184,7 +184,8 @@ Result<> FileIngest::add_line(const Piece& piece, const Piece::Line& line) {
              this->request_id(request.empty() ? request_without_name(fields) : request));
   SpanKey key{.kind = kind, .request = request_id, .state = line.state};
   if (typed) {
-    TRY_ASSIGN(const bool duplicates, tables_.place(*kind, record, line.names, fields));
+    TRY_ASSIGN(const bool duplicates,
+               tables_.place(*kind, record, line.names, line.same_keys, fields));
     if (duplicates && line.state == LineState::ok) key.state = LineState::duplicate_keys;
   }
   const Span& span = span_of(key, record);

@@ -75,6 +75,7 @@ Result<> PieceReader::parse(Piece& piece) {
       line.state = parser_.parse(all.substr(begin, line.length), piece.values);
       line.fields = piece.values.fields.size() - line.first_field;
       line.names = names_of(piece.fields_of(line));
+      line.same_keys = parser_.same_keys();
     }
     piece.lines.push_back(line);
     begin += line.length + 1;

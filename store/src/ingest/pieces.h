@@ -32,6 +32,7 @@ struct Piece {
     LineState state = LineState::ok;
     size_t first_field = 0, fields = 0;  // in `values.fields`; none unless ok or nonstandard
     LineNames names = {};
+    bool same_keys = false;  // as the line before, in their order
   };
   std::vector<char> buffer;  // with LineParser::kPadding bytes behind the piece
   size_t size = 0;

@@ -133,8 +133,115 @@ LineNames names_of(std::span<const LineField> fields) {
 
 const size_t LineParser::kPadding = simdjson::SIMDJSON_PADDING;
 
+// Bytes that may stand in a text as they are, without a look at their neighbours.
+constexpr std::array<bool, 256> kPlain = [] {
+  std::array<bool, 256> plain{};
+  for (size_t c = 0x20; c < 0x80; ++c) plain[c] = c != '"' && c != '\\';
+  return plain;
+}();
+
+const char* past_plain(const char* p) {
+  while (kPlain[static_cast<unsigned char>(*p)]) ++p;
+  return p;
+}
+
+const char* past_spaces(const char* p) {
+  while (*p == ' ') ++p;
+  return p;
+}
+
 struct LineParser::State {
   simdjson::dom::parser parser;
+  std::vector<std::string> keys;  // of the last flat line, each with its quotes, colon and spaces
+  bool keys_of_last = false;      // the last line was flat
+  bool same_keys = false;
+
+  // Most lines that engines print: one flat object of plain ASCII texts, numbers and literals.
+  // Reads it in one pass and says true; anything else is left to simdjson. The padding behind the
+  // line ends every loop.
+  bool parse_flat(std::string_view line, std::vector<LineField>& fields) {
+    const char* p = line.data();
+    const char* const end = p + line.size();
+    if (*p++ != '{') return false;
+    size_t number = 0;
+    bool same = keys_of_last;
+    for (p = past_spaces(p);; ++number) {
+      if (*p != '"') return false;
+      std::string_view key;
+      if (number < keys.size() && static_cast<size_t>(end - p) > keys[number].size() &&
+          std::memcmp(p, keys[number].data(), keys[number].size()) == 0) {
+        key = {p + 1, keys[number].rfind('"') - 1};
+        p += keys[number].size();
+      } else {
+        const char* const begin = p;
+        p = past_plain(p + 1);
+        key = {begin + 1, static_cast<size_t>(p - begin - 1)};
+        if (p[0] != '"' || p[1] != ':') return false;
+        p = past_spaces(p + 2);
+        if (number == keys.size()) keys.emplace_back();
+        keys[number].assign(begin, p);
+        same = false;
+      }
+      LineField& field = fields.emplace_back();
+      field.key = key;
+      p = flat_value(p, field);
+      if (p == nullptr) return false;
+      p = past_spaces(p);
+      if (*p == '}') break;
+      if (*p != ',') return false;
+      p = past_spaces(p + 1);
+    }
+    ++p;
+    while (p < end && is_space(*p)) ++p;
+    if (p != end) return false;
+    same_keys = same && number + 1 == keys.size();
+    keys.resize(number + 1);
+    return true;
+  }
+
+  // One past the value, null where it is no simple one.
+  static const char* flat_value(const char* p, LineField& field) {
+    const char* const begin = p;
+    if (*p == '"') {
+      p = past_plain(p + 1);
+      if (*p != '"') return nullptr;
+      field.type = ValueType::text;
+      field.text = {begin + 1, static_cast<size_t>(p - begin - 1)};
+      return p + 1;
+    }
+    if (*p == '-' || is_digit(*p)) {
+      const bool negative = *p == '-';
+      if (negative) ++p;
+      const char* const digits = p;
+      int64_t value = 0;
+      while (is_digit(*p) && p - digits < 18) value = 10 * value + (*p++ - '0');
+      const bool leading_zero = *digits == '0' && p - digits > 1;
+      if (p == digits || leading_zero) return nullptr;
+      if (!ends_token(*p) || (negative && value == 0)) {
+        while (!ends_token(*p) && kPlain[static_cast<unsigned char>(*p)]) ++p;
+        const std::string_view token(begin, static_cast<size_t>(p - begin));
+        if (!is_number(token)) return nullptr;
+        read_number(token, field);
+        return p;
+      }
+      field.type = ValueType::integer;
+      field.text = {begin, static_cast<size_t>(p - begin)};
+      field.integer = negative ? -value : value;
+      field.real = static_cast<double>(field.integer);
+      return p;
+    }
+    for (const std::string_view literal : {"true", "false", "null"}) {
+      if (std::memcmp(p, literal.data(), literal.size()) != 0) continue;
+      p += literal.size();
+      if (!ends_token(*p)) return nullptr;
+      if (literal == "null") return p;
+      field.type = ValueType::boolean;
+      field.integer = literal == "true" ? 1 : 0;
+      field.text = {begin, literal.size()};
+      return p;
+    }
+    return nullptr;
+  }
   std::string plain;  // the line with unusual tokens replaced by 0
 
   bool is_json_object(const char* text, size_t size) {
@@ -188,7 +295,17 @@ struct LineParser::State {
 LineParser::LineParser() : state_(std::make_unique<State>()) {}
 LineParser::~LineParser() = default;
 
+bool LineParser::same_keys() const { return state_->same_keys; }
+
 LineState LineParser::parse(std::string_view line, LineValues& values) {
+  const size_t fields_before = values.fields.size();
+  state_->same_keys = false;
+  if (state_->parse_flat(line, values.fields)) {
+    state_->keys_of_last = true;
+    return LineState::ok;
+  }
+  state_->keys_of_last = state_->same_keys = false;
+  values.fields.resize(fields_before);
   bool nonstandard = false;
   if (line.starts_with(kByteOrderMark)) {
     line.remove_prefix(kByteOrderMark.size());

@@ -72,6 +72,8 @@ class LineParser {
   // that are there. Returns ok, nonstandard, blank or invalid (the last two without a field);
   // duplicate keys are for the caller to see.
   LineState parse(std::string_view line, LineValues& values);
+  // Whether the line that was parsed last had the keys of the one before, in their order.
+  bool same_keys() const;
   static const size_t kPadding;
 
  private:

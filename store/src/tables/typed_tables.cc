@@ -80,19 +80,24 @@ struct TypedTables::Kind {
   InsertRows insert;
   std::unordered_map<std::string, Slot, KeyHash, std::equal_to<>> slots;
   std::vector<std::pair<std::string_view, Slot*>> guesses;  // keys of the last line, in order
+  int64_t last_record = -1;                                 // that was placed
+  bool last_duplicates = false;
   std::vector<size_t> targets;     // of the line at hand: a column for each field
+  std::vector<size_t> placed;      // those of the line before, …
+  int64_t places = 0;              // … and the number of this list: equal lists have equal ones
   size_t extra_column = kNowhere;  // of the line at hand, where a field found no column
 
   struct Row {  // a line that waits to be written
     int64_t record = 0, span = 0;
     std::span<const LineField> fields;
     std::vector<size_t> targets;
+    int64_t places = -1;  // the number of `targets`
     size_t extra_column = kNowhere;
     std::string extra;
   };
   std::vector<Row> rows;  // the first `waiting` of them wait
   size_t waiting = 0;
-  std::vector<size_t> bound, now_bound;  // all `targets` of the last sixteen, and of these
+  std::array<int64_t, InsertRows::kRows> bound{};  // `places` of the last sixteen
 
   // Binds a row behind the first `base` values.
   void bind(Statement& statement, size_t base, Row& row) const;
@@ -265,7 +270,7 @@ Result<> TypedTables::create_missing_columns(Kind& kind) {
   kind.has_table = true;
   kind.changed = true;
   kind.insert = InsertRows();
-  kind.bound.clear();
+  kind.bound.fill(-1);
   return {};
 }
 
@@ -309,23 +314,24 @@ size_t TypedTables::misfit_column(Kind& kind, size_t base, const LineField& valu
                                  .misfit = true});
 }
 
-Result<bool> TypedTables::place(Kind& kind, int64_t record, const LineNames& said,
+Result<bool> TypedTables::place(Kind& kind, int64_t record, const LineNames& said, bool same_keys,
                                 std::span<const LineField> fields) {
   kind.targets.assign(fields.size(), kNowhere);
+  // The guesses are right, and no key stands twice.
+  const bool known = same_keys && kind.last_record == record - 1 && !kind.last_duplicates;
   if (kind.guesses.size() < fields.size()) kind.guesses.resize(fields.size());
   bool duplicates = false;
   for (size_t i = 0; i < fields.size(); ++i) {
     const LineField& field = fields[i];
     auto& [guessed_key, slot] = kind.guesses[i];
-    if (slot == nullptr || guessed_key != field.key) {
+    if (!known && (slot == nullptr || guessed_key != field.key)) {
       auto it = kind.slots.find(field.key);
       if (it == kind.slots.end())
         it = kind.slots.emplace(std::string(field.key), Kind::Slot(field.key)).first;
       guessed_key = it->first;  // node-based: the address stays
       slot = &it->second;
     }
-    duplicates |= slot->last_record == record;
-    slot->last_record = record;
+    if (!known) duplicates |= std::exchange(slot->last_record, record) == record;
     if (field.type == ValueType::null) continue;
     if (slot->is_event && field.text == said.event && said.event == kind.name) continue;
     if (slot->is_request && field.text == said.request && !said.request.empty()) continue;
@@ -336,6 +342,8 @@ Result<bool> TypedTables::place(Kind& kind, int64_t record, const LineNames& sai
     if (misfit == kUnknown) misfit = misfit_column(kind, slot->base, field);
     kind.targets[i] = misfit;
   }
+  kind.last_record = record;
+  kind.last_duplicates = duplicates;
   if (duplicates) {
     // The last value of a key wins; an earlier one leaves no trace in the columns.
     std::set<std::string_view> later;
@@ -366,7 +374,12 @@ Result<> TypedTables::insert(Kind& kind, int64_t record, int64_t span,
   row.record = record;
   row.span = span;
   row.fields = fields;
-  row.targets = kind.targets;
+  if (kind.targets != kind.placed) {
+    kind.placed = kind.targets;
+    ++kind.places;
+  }
+  if (row.places != kind.places) row.targets = kind.targets;
+  row.places = kind.places;
   row.extra_column = kind.extra_column;
   return kind.waiting == InsertRows::kRows ? write_waiting(kind) : Result<>();
 }
@@ -388,12 +401,10 @@ Result<> TypedTables::write_waiting(Kind& kind) {
     }
     return {};
   }
-  std::vector<size_t>& bound = kind.now_bound;
-  bound.clear();
-  for (const Kind::Row& row : kind.rows)
-    bound.insert(bound.end(), row.targets.begin(), row.targets.end());
-  if (bound != kind.bound) kind.insert.many.clear_bindings();  // else the same places are filled
-  std::swap(bound, kind.bound);
+  bool same = true;  // the same places are filled as in the last sixteen
+  for (size_t i = 0; i < waiting; ++i)
+    same &= std::exchange(kind.bound[i], kind.rows[i].places) == kind.rows[i].places;
+  if (!same) kind.insert.many.clear_bindings();
   for (size_t i = 0; i < waiting; ++i)
     kind.bind(kind.insert.many, i * (kind.made + 2), kind.rows[i]);
   return kind.insert.many.run();

@@ -58,7 +58,8 @@ class TypedTables {
   // are missing, and returns whether a key stood twice in `fields` (the last one wins). `event` and
   // `request` are left out where they have said the record's kind and request. `insert` takes the
   // line that was placed last; it may wait for others, so `fields` must live until `write_waiting`.
-  Result<bool> place(Kind& kind, int64_t record, const LineNames& said,
+  // same_keys: the record before has the same keys in the same order.
+  Result<bool> place(Kind& kind, int64_t record, const LineNames& said, bool same_keys,
                      std::span<const LineField> fields);
   Result<> insert(Kind& kind, int64_t record, int64_t span, std::span<const LineField> fields);
   Result<> write_waiting();
