@@ -37,8 +37,9 @@ class StoreCommands : public testing::Test {
     context.store_path = (root_ / "store.sqlite").string();
     CLI::App app;
     app.add_flag("--json", context.json);
-    for (const RegisterCommand add : {register_list, register_query, register_history,
-                                      register_import, register_accept, register_diff})
+    for (const RegisterCommand add :
+         {register_list, register_query, register_history, register_import, register_accept,
+          register_diff, register_check, register_gc})
       add(app, context);
     for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; }))
       command->fallthrough();

@@ -178,6 +178,14 @@ TEST_F(Care, DamageIsReported) {
   }
 }
 
+TEST_F(Care, ItEndsWhenItIsAskedTo) {
+  random_store(1);
+  const auto checked = check(store(), [](int64_t, int64_t) { return false; });
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().exit_code, static_cast<int>(Exit::interrupted));
+  EXPECT_EQ(troubles(), "");
+}
+
 TEST_F(Care, ADamagedPageIsReported) {
   TestBundle bundle;
   std::string lines;

@@ -33,6 +33,8 @@ class Checker {
     return std::move(out_);
   }
 
+  bool goes_on() const { return progress_(done_, total_); }
+
  private:
   void add(std::string where, std::string what) {
     if (out_.troubles.size() < kMostTroubles)
@@ -96,7 +98,6 @@ class Checker {
                db_.prepare("SELECT id, sha256, bytes, (SELECT b.hash || ' ' || f.name FROM"
                            " bundle_file f JOIN bundle b ON b.id = f.bundle WHERE f.content = c.id"
                            " LIMIT 1) FROM content c ORDER BY id"));
-    int64_t done = 0;
     while (true) {
       TRY_ASSIGN(const bool row, contents.step());
       if (!row) return {};
@@ -114,8 +115,8 @@ class Checker {
         TRY(check_lines_of_content(db_, id, where, out_.troubles));
       }
       out_.bytes += bytes;
-      done += bytes;
-      if (!progress_(done, total_)) return fail(Exit::interrupted, "interrupted");
+      done_ += bytes;
+      if (!goes_on()) return fail(Exit::interrupted, "interrupted");
     }
   }
 
@@ -180,7 +181,7 @@ class Checker {
 
   Database& db_;
   const CareProgress& progress_;
-  int64_t total_ = 0;
+  int64_t done_ = 0, total_ = 0;  // bytes of files
   Checked out_;
 };
 
@@ -190,8 +191,17 @@ Result<Checked> check(Store& store, const CareProgress& progress) {
   // One snapshot, also while somebody writes.
   Database& db = store.impl().db;
   TRY(db.execute("BEGIN"));
-  auto checked = Checker(db, progress).run();
+  // Some statements alone take seconds in a large store.
+  constexpr int kStepsBetweenLooks = 100'000;
+  Checker checker(db, progress);
+  sqlite3_progress_handler(
+      db.handle(), kStepsBetweenLooks,
+      [](void* looks) { return static_cast<const Checker*>(looks)->goes_on() ? 0 : 1; }, &checker);
+  auto checked = checker.run();
+  const bool interrupted = sqlite3_errcode(db.handle()) == SQLITE_INTERRUPT;
+  sqlite3_progress_handler(db.handle(), 0, nullptr, nullptr);
   TRY(db.execute("ROLLBACK"));
+  if (interrupted) return fail(Exit::interrupted, "interrupted");
   return checked;
 }
 
