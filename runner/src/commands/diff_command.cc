@@ -16,7 +16,7 @@ constexpr size_t kUsualRows = 20, kMostPackages = 12;
 struct DiffOptions {
   std::string a, b;
   size_t top = kUsualRows;
-  bool markdown = false;
+  bool markdown = false, junit = false;
 };
 
 struct OpenedPair {
@@ -86,7 +86,9 @@ Result<> diff(Context& context, const DiffOptions& options) {
   TRY_ASSIGN(store::Diff found, store::diff(opened.store, store::Side{opened.a.run, opened.arms_a},
                                             store::Side{opened.b.run, opened.arms_b}));
   name_packages(layout_of(context.find_store()), found);
-  std::cout << (context.json ? store::to_json(found) : store::to_markdown(found, options.top))
+  std::cout << (options.junit  ? store::to_junit(found)
+                : context.json ? store::to_json(found)
+                               : store::to_markdown(found, options.top))
             << std::flush;
   if (!std::cout) return fail(Exit::infrastructure, "standard output cannot be written");
   context.exit_code = store::exit_code(found);
@@ -108,7 +110,10 @@ void register_diff(CLI::App& app, Context& context) {
   command->add_option("b", options->b, "the run to compare with it")->required();
   command->add_option("--top", options->top, "figures to list; --json lists all")
       ->capture_default_str();
-  command->add_flag("--md", options->markdown, "Markdown: what is printed without it, too");
+  CLI::Option* const markdown =
+      command->add_flag("--md", options->markdown, "Markdown: what is printed without it, too");
+  command->add_flag("--junit", options->junit, "JUnit's XML for CI: a case for every figure")
+      ->excludes(markdown);
   command->footer(
       "exit code: 0 identical or within floor, 1 diverged, 3 nothing in common, 5 not comparable\n"
       "example:\n"

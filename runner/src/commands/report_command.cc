@@ -24,11 +24,12 @@ Result<store::Language> language_of(const std::string& name) {
 }
 
 Result<> check_format(const std::string& format) {
-  if (format == "md") return {};
+  if (format == "md" || format == "junit") return {};
   if (format == "html") {
-    return fail(Exit::usage, "--format html: this version writes Markdown only (--format md)");
+    return fail(Exit::usage,
+                "--format html: this version writes Markdown and JUnit's XML (--format md, junit)");
   }
-  return fail(Exit::usage, "--format " + printable(format) + ": it is md");
+  return fail(Exit::usage, "--format " + printable(format) + ": it is md or junit");
 }
 
 Result<std::vector<std::string>> recorded_baselines(store::Store& store, int64_t run) {
@@ -73,6 +74,10 @@ Result<> report(Context& context, const ReportOptions& options) {
   TRY(check_format(options.format));
   TRY_ASSIGN(const store::Language language, language_of(options.language));
   TRY_ASSIGN(OpenedRun opened, open_run(context, options.run));
+  if (options.format == "junit") {
+    TRY_ASSIGN(const std::string xml, store::junit_report(opened.store, opened.selection.run));
+    return write(options.output, xml);
+  }
   TRY_ASSIGN(const auto missing, recorded_baselines(opened.store, opened.selection.run));
   if (!missing.empty()) TRY(import_baselines(context, opened, missing));
   TRY_ASSIGN(std::string text,
@@ -96,9 +101,14 @@ void register_report(CLI::App& app, Context& context) {
   command->add_option("run", options->run, "B3.21, B3.21@recorded, B3.21@RUN, a run's name")
       ->required();
   command->add_option("--lang", options->language, "en, es or both")->capture_default_str();
-  command->add_option("--format", options->format, "md")->capture_default_str();
+  command
+      ->add_option("--format", options->format,
+                   "md, or junit: its gates and cells as JUnit's XML for CI")
+      ->capture_default_str();
   command->add_option("-o,--output", options->output, "write to this file instead of stdout");
-  command->footer("example:\n  greta report B3.21 --lang es -o informe.md");
+  command->footer(
+      "examples:\n  greta report B3.21 --lang es -o informe.md\n"
+      "  greta report B3.21 --format junit -o gates.xml");
   command->callback([&context, options] {
     if (const auto done = report(context, *options); !done) context.fail(done.error());
   });

@@ -138,6 +138,22 @@ TEST_F(StoreCommands, ADiffNamesThePackagesThatDiffer) {
   EXPECT_EQ(known.out.find("packages_sha256"), std::string::npos) << known.out;
 }
 
+TEST_F(StoreCommands, ADiffForCiHasACaseForEveryFigure) {
+  const std::string line = "{\"phase\":\"decode0\",\"top1_id\":7,\"gap\":";
+  const std::string a = run_with("M0", "2026-02-03T10:00:00.000Z", line + "1.5}\n");
+  const std::string b = run_with("M1", "2026-02-04T10:00:00.000Z", line + "1.25}\n");
+  const Answer same = greta({"diff", a, a, "--junit"});
+  EXPECT_EQ(same.exit_code, 0);
+  EXPECT_NE(same.out.find("tests=\"2\" failures=\"0\" errors=\"0\""), std::string::npos)
+      << same.out;
+  const Answer other = greta({"diff", a, b, "--junit"});
+  EXPECT_EQ(other.exit_code, 1);
+  for (const char* part : {"tests=\"2\" failures=\"1\" errors=\"0\"",
+                           "<testcase classname=\"readout\" name=\"top1_id\"/>",
+                           "<failure type=\"diverged\" message=\"1 of 1 differ beyond the floor"})
+    EXPECT_NE(other.out.find(part), std::string::npos) << part << other.out;
+}
+
 TEST_F(StoreCommands, TheLatestStandsInUntilOneIsAccepted) {
   const std::string run = executed_run();
   const Answer before = greta({"query", "SELECT top1_id FROM readout", "--run", "B3.21", "--csv"});

@@ -102,6 +102,8 @@ Result<std::vector<Lint>> lints(Store& store, int64_t run);
 // Readable in a terminal as it is.
 std::string to_markdown(const Diff& diff, size_t most_rows);
 std::string to_json(const Diff& diff);
+// JUnit's XML: a case for every figure that both sides have; failed where it diverges.
+std::string to_junit(const Diff& diff);
 std::string_view to_string(Verdict verdict);
 
 }  // namespace greta::store
