@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include "contract/xml.h"
+
 namespace greta::runner {
 namespace {
 
@@ -32,30 +34,6 @@ constexpr std::string_view kStyle =
     "}\n"
     "</style>\n";
 
-// Text between tags or in an attribute; control bytes have no place in XML.
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
-    }
-  }
-  return out;
-}
-
 std::string number(double value) {
   std::array<char, 32> text{};
   std::snprintf(text.data(), text.size(), "%.1f", value);
@@ -67,7 +45,8 @@ std::string attribute(const char* name, double value) {
 }
 
 std::string text_at(double x, double y, const std::string& more, const std::string& text) {
-  return "<text" + attribute("x", x) + attribute("y", y) + more + ">" + escaped(text) + "</text>\n";
+  return "<text" + attribute("x", x) + attribute("y", y) + more + ">" + xml_escaped(text) +
+         "</text>\n";
 }
 
 std::string line_at(const char* type, double x1, double y1, double x2, double y2) {
@@ -112,8 +91,8 @@ class Drawing {
                                                             (recorded() ? 1 : 0));
     std::string out = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " + number(kWidth) +
                       " " + number(height) + "\" role=\"img\" aria-labelledby=\"title desc\">\n" +
-                      "<title id=\"title\">" + escaped(chart_.title) + "</title>\n" +
-                      "<desc id=\"desc\">" + escaped(chart_.description) + "</desc>\n" +
+                      "<title id=\"title\">" + xml_escaped(chart_.title) + "</title>\n" +
+                      "<desc id=\"desc\">" + xml_escaped(chart_.description) + "</desc>\n" +
                       std::string(kStyle) +
                       "<rect class=\"page\" width=\"100%\" height=\"100%\"/>\n";
     out += text_at(kLeft, 24, " class=\"title\"", chart_.title);
@@ -182,7 +161,7 @@ class Drawing {
 
   std::string mark(const ChartPoint& point, size_t series) const {
     const double at = x(point.place);
-    const std::string title = "<title>" + escaped(point.label) + "</title>";
+    const std::string title = "<title>" + xml_escaped(point.label) + "</title>";
     if (!std::isfinite(point.value)) {
       const bool below = point.value < 0;
       const char* const sign = std::isnan(point.value) ? "NaN" : below ? "−∞" : "+∞";

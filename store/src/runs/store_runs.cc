@@ -244,7 +244,10 @@ namespace {
 
 constexpr const char* kChosenRuns =
     " FROM runs WHERE (?1 = '' OR milestone GLOB ?1) AND (?2 = '' OR status = ?2)"
-    " AND (?3 = '' OR provenance = ?3) AND (?4 = '' OR substr(\"commit\", 1, length(?4)) = ?4)";
+    " AND (?3 = '' OR provenance = ?3) AND (?4 = '' OR run_id IN ("
+    "SELECT id FROM run WHERE substr(\"commit\", 1, length(?4)) = ?4 UNION ALL"
+    " SELECT c.run FROM bundle b JOIN cell c ON c.bundle = b.id JOIN run r ON r.id = c.run"
+    " WHERE r.\"commit\" IS NULL AND substr(b.\"commit\", 1, length(?4)) = ?4))";
 
 }  // namespace
 

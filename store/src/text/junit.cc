@@ -3,33 +3,13 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "contract/xml.h"
 #include "text/markdown.h"
 
 namespace greta::store {
 namespace {
 
-std::string escaped(const std::string& text) {
-  std::string out;
-  for (const char c : visible_text(text)) {
-    switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      default:
-        out += c;
-    }
-  }
-  return out;
-}
+std::string escaped(const std::string& text) { return xml_escaped(visible_text(text)); }
 
 std::string attribute(const char* name, const std::string& value) {
   return std::string(" ") + name + "=\"" + escaped(value) + "\"";
