@@ -178,7 +178,7 @@ Result<std::string> stored_bytes(Database& db, int64_t content, int64_t offset, 
 }
 
 Result<std::string> Store::ingest_bundle(const std::filesystem::path& folder) {
-  TRY(impl_->must_write());
+  TRY(impl_->must_fill());
   FolderSource source(folder);
   TRY_ASSIGN(const std::string manifest,
              read_all(source, std::string(kManifestName), kManifestMost));
@@ -189,6 +189,7 @@ Result<std::string> Store::ingest_bundle(const std::filesystem::path& folder) {
     return tl::unexpected(std::move(bundle.error()));
   }
   TRY(transaction.commit());
+  impl_->settle();
   return sha256_hex(manifest);
 }
 

@@ -2,10 +2,8 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include <random>
-#include <thread>
 
 #include "ingest/bundle_fixture.h"
 
@@ -227,73 +225,6 @@ TEST_F(Ingest, ACrashedEngineLeavesItsRecords) {
   EXPECT_EQ(ask("SELECT key FROM environment WHERE key LIKE '%error' ORDER BY 1"),
             "describe.error\neffective.error");
   EXPECT_EQ(ask("SELECT source, read FROM flags"), "given|∅");
-}
-
-// A process killed in the middle of an ingest leaves nothing of it, and the next one goes on.
-TEST_F(Ingest, KilledInTheMiddleLeavesNothing) {
-  std::string lines;
-  for (int i = 0; i < 60000; ++i)
-    lines += "{\"event\":\"k" + std::to_string(i / 20000) + "\",\"v\":1}\n";
-  TestBundle bundle;
-  bundle.files["out/k.jsonl"] = {.bytes = lines};
-  const auto folder = write_bundle(bundle);
-  EXPECT_EQ(ask("SELECT count(*) FROM bundles"), "0");  // the store exists
-  close_store();
-  int interrupted = 0;
-  for (int delay_ms = 5; delay_ms < 200 && interrupted < 5; delay_ms += 15) {
-    const pid_t child = fork();
-    ASSERT_GE(child, 0);
-    if (child == 0) {
-      auto opened = Store::open(store_file(), Access::read_write);
-      _exit(opened && opened->ingest_bundle(folder) ? 0 : 1);
-    }
-    std::this_thread::sleep_for(std::chrono::milliseconds(delay_ms));
-    kill(child, SIGKILL);
-    int status = 0;
-    waitpid(child, &status, 0);
-    if (WIFEXITED(status)) break;  // it was faster
-    ++interrupted;
-    EXPECT_EQ(ask("SELECT (SELECT count(*) FROM bundles), (SELECT count(*) FROM content), (SELECT"
-                  " count(*) FROM record), (SELECT count(*) FROM kinds WHERE kind = 'k0')"),
-              "0|0|0|0");
-    EXPECT_EQ(ask("SELECT count(*) FROM readout"), "0");
-    close_store();
-  }
-  EXPECT_GT(interrupted, 0);
-  EXPECT_EQ(ingest_error(folder), "");
-  EXPECT_EQ(ask("SELECT (SELECT count(*) FROM rec_k0) + (SELECT count(*) FROM rec_k2)"), "40000");
-}
-
-TEST_F(Ingest, TwoWritersWaitForEachOther) {
-  constexpr int kBundles = 12;
-  for (int i = 0; i < 2 * kBundles; ++i) {
-    TestBundle bundle;
-    bundle.salt = i;
-    // Both make new kinds and columns: each must see what the other has made.
-    bundle.files["out/k.jsonl"] = {.bytes = "{\"event\":\"w" + std::to_string(i % 5) + "\",\"f" +
-                                            std::to_string(i) + "\":" + std::to_string(i) + "}\n"};
-    write_bundle(bundle, std::to_string(i));
-  }
-  pid_t writers[2];
-  for (int w = 0; w < 2; ++w) {
-    writers[w] = fork();
-    ASSERT_GE(writers[w], 0);
-    if (writers[w] == 0) {
-      auto opened = Store::open(store_file(), Access::read_write);  // one of them creates it
-      bool good = opened.has_value();
-      for (int i = 0; good && i < kBundles; ++i)
-        good = opened->import_bundle(root_ / std::to_string(2 * i + w)).has_value();
-      _exit(good ? 0 : 1);
-    }
-  }
-  for (const pid_t writer : writers) {
-    int status = 0;
-    waitpid(writer, &status, 0);
-    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
-  }
-  EXPECT_EQ(ask("SELECT (SELECT count(*) FROM runs), count(*) FROM records"), "24|24");
-  EXPECT_EQ(ask("SELECT sum(f0), sum(f5), sum(f10), sum(f15), sum(f20), count(*) FROM w0"),
-            "0|5|10|15|20|5");
 }
 
 }  // namespace

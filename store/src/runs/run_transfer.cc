@@ -380,7 +380,7 @@ Result<ImportedRun> Store::import_run(
     std::string_view run_json,
     const std::function<std::filesystem::path(const std::string&)>& folder,
     const std::function<Result<>()>& before_commit) {
-  TRY(impl_->must_write());
+  TRY(impl_->must_fill());
   Database& db = impl_->db;
   TRY_ASSIGN(Transaction transaction, Transaction::begin(db));
   TRY_ASSIGN(const json run, parse_run(db, run_json));
@@ -407,6 +407,7 @@ Result<ImportedRun> Store::import_run(
   }
   TRY(before_commit());
   TRY(transaction.commit());
+  impl_->settle();
   return out;
 }
 

@@ -40,17 +40,28 @@ Error at_file(Error error, const std::filesystem::path& file) {
   return error;
 }
 
-// The switch needs the file alone for a moment and does not wait as other statements do: two
-// processes that create one store would see "database is locked".
-Result<> switch_to_wal(Database& db) {
-  constexpr int kTries = 1000;
-  for (int i = 1;; ++i) {
+// The switch needs the file alone for a moment: false where that cannot be had soon (two processes
+// that create one store, a long read). The rollback journal serves until the next time.
+constexpr int kWaitingTries = 100, kSettlingTries = 5;
+Result<bool> switch_to_wal(Database& db, int tries) {
+  sqlite3_busy_timeout(db.handle(), 0);
+  Result<bool> done = false;
+  for (int i = 1; i <= tries; ++i) {
     const auto mode = db.text("PRAGMA journal_mode = WAL");
-    if (mode) return {};
-    if ((sqlite3_errcode(db.handle()) & 0xff) != SQLITE_BUSY || i == kTries)
-      return tl::unexpected(mode.error());
+    const bool busy = !mode && (sqlite3_errcode(db.handle()) & 0xff) == SQLITE_BUSY;
+    if (mode) done = true;
+    if (!mode && !busy) done = tl::unexpected(mode.error());
+    if (!busy) break;
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
+  sqlite3_busy_timeout(db.handle(), kBusyTimeoutMs);
+  return done;
+}
+
+bool is_nothing_yet(const std::filesystem::path& file) {
+  std::error_code error;
+  const uintmax_t size = std::filesystem::file_size(file, error);
+  return error || size == 0;
 }
 
 bool is_older_store(const std::filesystem::path& file) {
@@ -74,14 +85,15 @@ Result<> must_be_no_folder(const std::filesystem::path& file) {
   return fail(Exit::infrastructure, "is a folder; the store is a file, such as store.sqlite in it");
 }
 
-Result<Database> open_database(const std::filesystem::path& file, Access access) {
+// is_new: the file is nothing yet. It then has a rollback journal until it settles.
+Result<Database> open_database(const std::filesystem::path& file, Access access, bool is_new) {
   namespace fs = std::filesystem;
   TRY(must_be_no_folder(file));
   if (access == Access::read_only) {
     auto reading = open_reading(file);
     // An older store is brought up where it can be written, whoever asks first.
     const bool wants_writer = !reading && (has_hot_journal(file) || is_older_store(file));
-    if (!wants_writer || !open_database(file, Access::read_write)) return reading;
+    if (!wants_writer || !open_database(file, Access::read_write, /*is_new=*/false)) return reading;
     return open_reading(file);
   }
   if (file.has_parent_path()) {
@@ -92,7 +104,7 @@ Result<Database> open_database(const std::filesystem::path& file, Access access)
   TRY_ASSIGN(Database db, Database::open(file, Database::Mode::create));
   TRY(db.execute("PRAGMA page_size = 8192"));  // of a new file: fewer, larger writes
   TRY(migrate(db));                            // before WAL: a foreign file must stay untouched
-  TRY(switch_to_wal(db));
+  if (!is_new) TRY(switch_to_wal(db, kWaitingTries));
   // FULL: what a finished run said is on the disk before anybody is told.
   TRY(db.execute("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000"));
   TRY(describe_builtin(db));
@@ -132,17 +144,29 @@ Store::Store(Store&&) noexcept = default;
 Store& Store::operator=(Store&&) noexcept = default;
 Store::~Store() = default;
 
-Result<> Store::Impl::must_write() const {
+Result<> Store::Impl::must_fill() const {
   if (access == Access::read_write) return {};
   return fail(Exit::infrastructure, "the store is open for reading only");
 }
 
+Result<> Store::Impl::must_write() {
+  TRY(must_fill());
+  settle();
+  return {};
+}
+
+void Store::Impl::settle() {
+  // Whatever is wrong with the file, the next statement says it.
+  if (is_new) is_new = !switch_to_wal(db, kSettlingTries).value_or(true);
+}
+
 Result<Store> Store::open(const std::filesystem::path& file, Access access) {
-  auto db = open_database(file, access);
+  const bool is_new = access == Access::read_write && is_nothing_yet(file);
+  auto db = open_database(file, access, is_new);
   if (!db) return tl::unexpected(at_file(std::move(db.error()), file));
   TRY(add_greta_line(*db));
-  auto impl = std::make_unique<Impl>(
-      Impl{.file = file, .access = access, .db = std::move(*db), .reader = {}});
+  auto impl = std::make_unique<Impl>(file, access, std::move(*db));
+  impl->is_new = is_new;
   return Store(std::move(impl));
 }
 
@@ -151,10 +175,9 @@ Result<Store> Store::in_memory() {
   TRY_ASSIGN(Database reader, memory_database());
   TRY(add_greta_line(db));
   TRY(make_reader(reader));
-  return Store(std::make_unique<Impl>(Impl{.file = ":memory:",
-                                           .access = Access::read_write,
-                                           .db = std::move(db),
-                                           .reader = std::move(reader)}));
+  auto impl = std::make_unique<Impl>(":memory:", Access::read_write, std::move(db));
+  impl->reader = std::move(reader);
+  return Store(std::move(impl));
 }
 
 }  // namespace greta::store

@@ -346,7 +346,7 @@ Result<std::string> Store::import_bundle(const std::filesystem::path& folder) {
 
 Result<std::string> Store::import_files(const std::filesystem::path& folder,
                                         std::string_view manifest_text) {
-  TRY(impl_->must_write());
+  TRY(impl_->must_fill());
   TRY_ASSIGN(const Manifest manifest, parse_manifest(manifest_text));
   FolderSource source(folder);
   TRY_ASSIGN(Transaction transaction, Transaction::begin(impl_->db));
@@ -355,6 +355,7 @@ Result<std::string> Store::import_files(const std::filesystem::path& folder,
              run_of_manifest(impl_->db, sha256_hex(manifest_text), manifest, "-recorded-",
                              "files of a past run as they were left, not run here"));
   TRY(transaction.commit());
+  impl_->settle();
   return run;
 }
 

@@ -173,6 +173,18 @@ Result<int64_t> version_of(Database& db) {
   return version;
 }
 
+Result<> take_step(Database& db, int64_t index) {
+  const Migration& step = kMigrations[static_cast<size_t>(index)];
+  TRY(drop_views(db));
+  TRY(db.execute(step.sql));
+  if (step.code != nullptr) TRY(step.code(db));
+  if (index + 1 == newest_version()) TRY(make_views(db));
+  TRY_ASSIGN(Statement log, db.prepare("INSERT INTO migration VALUES (?, ?, ?)"));
+  TRY(log.bind_all(index + 1, step.name, utc_now()).run());
+  TRY(db.execute("PRAGMA user_version = " + std::to_string(index + 1)));
+  return db.execute("PRAGMA application_id = " + std::to_string(kApplicationId));
+}
+
 }  // namespace
 
 int64_t newest_version() { return static_cast<int64_t>(kMigrations.size()); }
@@ -180,19 +192,13 @@ int64_t newest_version() { return static_cast<int64_t>(kMigrations.size()); }
 Result<> migrate(Database& db) {
   TRY_ASSIGN(const int64_t seen, version_of(db));
   if (seen == newest_version()) return {};
-  for (int64_t next = seen; next < newest_version(); ++next) {
+  // A new store is there with all its steps or not at all: nobody sees an older one being made.
+  const int64_t at_once = seen == 0 ? newest_version() : 1;
+  for (int64_t next = seen; next < newest_version(); next += at_once) {
     TRY_ASSIGN(Transaction transaction, Transaction::begin(db));
     TRY_ASSIGN(const int64_t version, version_of(db));  // another process may have been faster
     if (version > next) continue;
-    const Migration& step = kMigrations[static_cast<size_t>(next)];
-    TRY(drop_views(db));
-    TRY(db.execute(step.sql));
-    if (step.code != nullptr) TRY(step.code(db));
-    if (next + 1 == newest_version()) TRY(make_views(db));
-    TRY_ASSIGN(Statement log, db.prepare("INSERT INTO migration VALUES (?, ?, ?)"));
-    TRY(log.bind_all(next + 1, step.name, utc_now()).run());
-    TRY(db.execute("PRAGMA user_version = " + std::to_string(next + 1)));
-    TRY(db.execute("PRAGMA application_id = " + std::to_string(kApplicationId)));
+    for (int64_t i = next; i < next + at_once; ++i) TRY(take_step(db, i));
     TRY(transaction.commit());
   }
   return {};

@@ -1,6 +1,7 @@
 #pragma once
-// How a store file came to its present shape: named steps, each in one transaction, counted by
-// PRAGMA user_version. A file is a greta store when PRAGMA application_id says so.
+// How a store file came to its present shape: named steps, each in one transaction (those of a new
+// file all in one), counted by PRAGMA user_version. A file is a greta store when PRAGMA
+// application_id says so.
 
 #include "db/sqlite.h"
 

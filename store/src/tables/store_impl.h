@@ -21,7 +21,20 @@ struct Store::Impl {
   int64_t reader_scope = -1;               // the run that the reader's TEMP views show; -1 all
   int64_t reader_schema = -1;              // PRAGMA schema_version that those views were made for
   std::vector<RunView> reader_views = {};  // that no query has named yet
-  Result<> must_write() const;             // an error when open for reading only
+  bool is_new = false;  // made by this opening and still with a rollback journal: see settle()
+
+  Impl(std::filesystem::path at, Access how, Database writer)
+      : file(std::move(at)), access(how), db(std::move(writer)) {}
+  Impl(const Impl&) = delete;
+  ~Impl() { settle(); }
+  // Before a write: an error when open for reading only; a new store settles.
+  Result<> must_write();
+  // The same before much is written, which goes into a new store about a third faster while that
+  // is not in WAL mode: every page is written once, and not to the log before. settle() follows.
+  Result<> must_fill() const;
+  // A new store gets its WAL mode, in which readers and a writer do not wait for each other; or,
+  // where another process is reading it at this moment, the next time.
+  void settle();
 };
 
 // For reading only, checked to be a greta store of this version. A store on a medium that cannot be
