@@ -21,7 +21,13 @@ fs::path Context::find_store() const {
 }
 
 Result<store::Store> Context::open_store(store::Access access) const {
-  return store::Store::open(find_store(), access);
+  TRY_ASSIGN(store::Store store, store::Store::open(find_store(), access));
+  if (const auto version = store.brought_up_from()) {
+    say("note: " + find_store().string() + " was of an older greta (store version " +
+        std::to_string(*version) +
+        ") and has been brought up; that greta does not read it any more");
+  }
+  return store;
 }
 
 void Context::say(const std::string& line) const {

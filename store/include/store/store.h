@@ -125,6 +125,8 @@ class Store {
   // migration), for read_only as well where it can be written. Errors: a file that is no greta
   // store, a newer store, no permission.
   static Result<Store> open(const std::filesystem::path& file, Access access);
+  // The version that an older greta had given it, where this opening has migrated it.
+  std::optional<int64_t> brought_up_from() const;
   // A store without a file, which knows the built-in record kinds and holds nothing: for checking
   // queries. What is written to it is not seen by `query`.
   static Result<Store> in_memory();

@@ -46,8 +46,9 @@ std::string random_line(std::mt19937_64& random) {
   std::string line = "{";
   const size_t fields = random() % 7;
   for (size_t i = 0; i < fields; ++i) {
-    const std::string key = one_of({"event", "request", "layer", "gap", "top1_id", "q_hash", "A",
-                                    "a", "span", "run", "x", "sample", "extra", "bound"});
+    const std::string key =
+        one_of({"event", "request", "layer", "gap", "top1_id", "q_hash", "A", "a", "span", "run",
+                "x", "sample", "extra", "bound", "", "true"});
     std::string text = value();
     if (key == "event") text = one_of({R"("readout")", R"("mine")", R"("sqlite_x")", "7"});
     if (key == "request") text = one_of({R"("p1")", R"("p2")", R"("other")", "7"});
@@ -149,6 +150,26 @@ TEST_F(Care, DamageIsReported) {
       {"DELETE FROM member", "cells are cut off from their records"},
       {"UPDATE request SET bundle = 77", "point to rows of bundle that are not there"},
       {"DELETE FROM field WHERE column_name = 'v'", "its columns are not those of `fields`"},
+      {"UPDATE member SET is_result = 0", "lines of a failed cell as results, or hide"},
+      {"UPDATE member SET variant = 'other'", "rows say something else than their cells"},
+      {"DELETE FROM bundle_flag", "bundle_flag: of 1 bundles it does not say|`GRETA_GIVEN`"},
+      {"UPDATE bundle_flag SET value = '2'", "first `GRETA_GIVEN` of bundle"},
+      {"DELETE FROM bundle_environment", "first `commit` of bundle"},
+      {"UPDATE bundle_prompt SET text = 'Two'", "first `p1` of bundle"},
+      {"UPDATE bundle SET status = 'failed'", "table bundle: of 1 bundles it does not say"},
+      {"UPDATE bundle SET \"commit\" = 'dead'", "table bundle: of 1 bundles it does not say"},
+      {"UPDATE bundle_file SET role = 'log'", "not those that its manifest lists"},
+      {"UPDATE cell SET status = 'failed'", "is another one in its bundle"},
+      {"UPDATE cell SET identity = 'x'", "is none of its bundle's"},
+      {"UPDATE run SET milestone = 'T2'", "runs are not named after their milestone"},
+      {"UPDATE run SET provenance = 'recorded'", "has another provenance than the run"},
+      {"UPDATE run SET started_at = 'then'", "`started_at` is no time"},
+      {"UPDATE run SET \"commit\" = 'dead'", "have another commit than they resolved"},
+      {"INSERT INTO cell_axis VALUES (1, 'GRETA_X', '1')", "other axes than their variants"},
+      {"DROP TABLE cell_axis", "table cell_axis: is missing"},
+      {"DROP TABLE rec_k", "table rec_k: its columns are not those of `fields`"},
+      {"ALTER TABLE migration DROP COLUMN applied_at", "table migration: its columns are not"},
+      {"DELETE FROM kind WHERE name = 'k'", "point to rows of kind that are not there"},
       {"DROP VIEW k", "view k: is missing"},
       {"DROP VIEW runs; CREATE VIEW runs AS SELECT 1 AS run", "view runs: is missing, or not as"},
   };

@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "care/check_facts.h"
 #include "care/check_records.h"
 #include "contract/text.h"
 #include "db/compression.h"
@@ -20,25 +21,44 @@ class Checker {
   Checker(Database& db, const CareProgress& progress) : db_(db), progress_(progress) {}
 
   Result<Checked> run() {
-    TRY(check_pages());
-    TRY_ASSIGN(total_, db_.integer("SELECT ifnull(sum(bytes), 0) FROM content"));
-    TRY_ASSIGN(out_.runs, db_.integer("SELECT count(*) FROM run"));
-    TRY_ASSIGN(out_.records, db_.integer("SELECT count(*) FROM record"));
-    TRY(check_keys());
-    TRY(check_bundles());
-    TRY(check_files());
-    TRY(check_rows(db_, out_.troubles));
-    TRY(check_views());
-    TRY(note_leftovers());
+    TRY(part("SQLite", [&] { return check_pages(); }));
+    TRY(part("tables", [&] { return check_tables(db_, out_.troubles); }));
+    TRY(part("tables", [&] { return count(); }));
+    TRY(part("keys", [&] { return check_keys(); }));
+    TRY(part("bundles", [&] { return check_bundles(); }));
+    TRY(part("bundles", [&] { return check_facts_of_bundles(db_, out_.troubles); }));
+    TRY(part("files", [&] { return check_files(); }));
+    TRY(part("records", [&] { return check_rows(db_, out_.troubles); }));
+    TRY(part("runs", [&] { return check_runs(db_, out_.troubles); }));
+    TRY(part("views", [&] { return check_views(); }));
+    TRY(part("leftovers", [&] { return note_leftovers(); }));
+    if (out_.troubles.size() > kMostTroubles) out_.troubles.resize(kMostTroubles);
     return std::move(out_);
   }
 
-  bool goes_on() const { return progress_(done_, total_); }
+  bool goes_on() const {
+    stopped_ = stopped_ || !progress_(done_, total_);
+    return !stopped_;
+  }
 
  private:
   void add(std::string where, std::string what) {
-    if (out_.troubles.size() < kMostTroubles)
-      out_.troubles.push_back({std::move(where), std::move(what)});
+    out_.troubles.push_back({std::move(where), std::move(what)});
+  }
+
+  // What cannot be read is damage, and does not keep the other parts from being looked at.
+  Result<> part(const char* where, const std::function<Result<>()>& look) {
+    const Result<> looked = look();
+    if (stopped_) return fail(Exit::interrupted, "interrupted");
+    if (!looked) add(where, looked.error().message);
+    return {};
+  }
+
+  Result<> count() {
+    TRY_ASSIGN(total_, db_.integer("SELECT ifnull(sum(bytes), 0) FROM content"));
+    TRY_ASSIGN(out_.runs, db_.integer("SELECT count(*) FROM run"));
+    TRY_ASSIGN(out_.records, db_.integer("SELECT count(*) FROM record"));
+    return {};
   }
 
   Result<> check_pages() {
@@ -65,8 +85,8 @@ class Checker {
   Result<> check_bundles() {
     TRY_ASSIGN(Statement bundles, db_.prepare("SELECT id, hash, manifest FROM bundle ORDER BY id"));
     TRY_ASSIGN(Statement files,
-               db_.prepare("SELECT f.name, c.bytes, c.sha256 FROM bundle_file f JOIN content c"
-                           " ON c.id = f.content WHERE f.bundle = ?"));
+               db_.prepare("SELECT f.name, c.bytes, c.sha256, f.role, f.kind FROM bundle_file f"
+                           " JOIN content c ON c.id = f.content WHERE f.bundle = ?"));
     while (true) {
       TRY_ASSIGN(const bool row, bundles.step());
       if (!row) return {};
@@ -81,12 +101,14 @@ class Checker {
       }
       std::set<std::string> listed, here;
       for (const ManifestFile& file : manifest->files)
-        listed.insert(file.name + " " + std::to_string(file.bytes) + " " + file.sha256);
+        listed.insert(file.name + " " + std::to_string(file.bytes) + " " + file.sha256 + " " +
+                      file.role + " " + file.kind);
       files.bind_all(bundles.integer(0));
       while (true) {
         TRY_ASSIGN(const bool more, files.step());
         if (!more) break;
-        here.insert(files.string(0) + " " + files.string(1) + " " + files.string(2));
+        here.insert(files.string(0) + " " + files.string(1) + " " + files.string(2) + " " +
+                    files.string(3) + " " + files.string(4));
       }
       if (listed != here) add(where, "its files are not those that its manifest lists");
     }
@@ -112,11 +134,12 @@ class Checker {
       if (auto wrong = check_content(id, contents.string(1), bytes); !wrong) {
         add(where, wrong.error().message);
       } else {
-        TRY(check_lines_of_content(db_, id, where, out_.troubles));
+        const auto looked = check_lines_of_content(db_, id, where, out_.troubles);
+        if (!looked && !stopped_) add(where, looked.error().message);
       }
       out_.bytes += bytes;
       done_ += bytes;
-      if (!goes_on()) return fail(Exit::interrupted, "interrupted");
+      if (!goes_on()) return {};
     }
   }
 
@@ -182,6 +205,7 @@ class Checker {
   Database& db_;
   const CareProgress& progress_;
   int64_t done_ = 0, total_ = 0;  // bytes of files
+  mutable bool stopped_ = false;
   Checked out_;
 };
 
@@ -198,10 +222,8 @@ Result<Checked> check(Store& store, const CareProgress& progress) {
       db.handle(), kStepsBetweenLooks,
       [](void* looks) { return static_cast<const Checker*>(looks)->goes_on() ? 0 : 1; }, &checker);
   auto checked = checker.run();
-  const bool interrupted = sqlite3_errcode(db.handle()) == SQLITE_INTERRUPT;
   sqlite3_progress_handler(db.handle(), 0, nullptr, nullptr);
   TRY(db.execute("ROLLBACK"));
-  if (interrupted) return fail(Exit::interrupted, "interrupted");
   return checked;
 }
 

@@ -3,8 +3,8 @@
 #include <cmath>
 #include <map>
 
+#include "care/stored_source.h"
 #include "contract/text.h"
-#include "db/compression.h"
 #include "ingest/pieces.h"
 #include "tables/typed_tables.h"
 
@@ -42,52 +42,27 @@ Result<> check_columns(Database& db, const KindColumns& kind, std::vector<Troubl
 // ── against the bytes
 // ─────────────────────────────────────────────────────────────────────────────
 
-class StoredReader : public ByteReader {
- public:
-  static Result<std::unique_ptr<StoredReader>> open(Database& db, int64_t content) {
-    auto reader = std::unique_ptr<StoredReader>(new StoredReader);
-    TRY_ASSIGN(reader->pieces_, db.prepare("SELECT bytes, zstd FROM content_chunk WHERE content = ?"
-                                           " ORDER BY byte_offset"));
-    reader->pieces_.bind_all(content);
-    return reader;
-  }
-  Result<size_t> read(char* to, size_t size) override {
-    if (rest_.empty()) {
-      TRY_ASSIGN(const bool row, pieces_.step());
-      if (!row) return 0U;
-      TRY_ASSIGN(piece_, decompress(pieces_.text(1), static_cast<size_t>(pieces_.integer(0))));
-      rest_ = piece_;
-    }
-    const size_t got = std::min(size, rest_.size());
-    rest_.copy(to, got);
-    rest_.remove_prefix(got);
-    return got;
-  }
-
- private:
-  StoredReader() = default;
-  Statement pieces_;
-  std::string piece_;
-  std::string_view rest_;
-};
-
 // The columns that may hold a field, in the row that `SELECT *` gives.
 struct KindRow {
   Statement row;
   std::multimap<std::string, int, std::less<>> columns;  // by field
-  int extra = -1;
+  int extra = -1;  // the column of what found no column of its own
 };
 
 Result<KindRow> row_of_kind(Database& db, int64_t kind) {
   KindRow out;
   TRY_ASSIGN(Statement fields,
-             db.prepare("SELECT name, position FROM field WHERE kind = ? ORDER BY position"));
+             db.prepare("SELECT name, name = '' AND described = 1 FROM field WHERE kind = ?"
+                        " ORDER BY position"));
   fields.bind_all(kind);
   for (int column = 2;; ++column) {  // record and span come first
     TRY_ASSIGN(const bool row, fields.step());
     if (!row) break;
-    out.columns.emplace(fields.string(0), column);
-    if (fields.text(0).empty()) out.extra = column;
+    if (fields.integer(1) != 0) {
+      out.extra = column;
+    } else {
+      out.columns.emplace(fields.string(0), column);
+    }
   }
   TRY_ASSIGN(const std::string table,
              db.text("SELECT table_name FROM kind WHERE id = " + std::to_string(kind)));
@@ -137,8 +112,7 @@ std::string wrong_value(const KindRow& kind, std::span<const LineField> fields,
     explained += filled;
   }
   int values = 0;
-  for (const auto& [field, column] : kind.columns)
-    values += field.empty() || kind.row.is_null(column) ? 0 : 1;
+  for (const auto& [field, column] : kind.columns) values += kind.row.is_null(column) ? 0 : 1;
   return values == explained ? "" : "the row has a value that the line does not have";
 }
 
@@ -155,7 +129,7 @@ class LineChecker {
                     " BETWEEN f.first_record AND f.first_record + f.lines - 1"
                     " WHERE f.id = ? ORDER BY x.id"));
     records_.bind_all(file_);
-    TRY_ASSIGN(const auto bytes, StoredReader::open(db_, content));
+    TRY_ASSIGN(const auto bytes, read_content(db_, content));
     // The bytes come through the connection that the records come through: one thread.
     PieceReader pieces(*bytes, {.records = true, .ahead = false});
     int64_t offset = 0, line = 0;
@@ -224,11 +198,6 @@ Result<> check_rows(Database& db, std::vector<Trouble>& troubles) {
               "SELECT count(*), min(id) FROM bundle_file f WHERE first_record IS NOT NULL AND lines"
               " <> (SELECT ifnull(sum(lines), 0) FROM span s WHERE s.file = f.id)",
               "files have other lines than their spans", troubles));
-  TRY(none_of(db, "table member",
-              "SELECT count(*), min(c.id) FROM cell c JOIN request q ON q.bundle = c.bundle AND"
-              " q.name = c.request WHERE NOT EXISTS (SELECT 1 FROM member m WHERE m.run = c.run"
-              " AND m.request = q.id)",
-              "cells are cut off from their records", troubles));
   TRY_ASSIGN(const auto kinds, all_kinds(db));
   for (const KindColumns& kind : kinds) {
     const std::string table = quoted_name(kind.table_name), id = std::to_string(kind.kind);

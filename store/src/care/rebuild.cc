@@ -125,8 +125,9 @@ Result<Rebuilt> rebuild(Store& from, Store& into,
     if (const auto brought = bring_run(from, into, unpacked, run); brought) {
       ++out.runs;
     } else {
-      TRY_ASSIGN(const std::string name, db.text("SELECT name FROM run WHERE id = " + id));
-      out.lost.push_back({"run " + name, brought.error().str()});
+      // Where its row is damaged, so may be its name.
+      const auto name = db.text("SELECT name FROM run WHERE id = " + id);
+      out.lost.push_back({"run " + name.value_or("number " + id), brought.error().str()});
     }
     unpacked.drop();
     if (!progress(out.runs, static_cast<int64_t>(runs.size())))

@@ -128,31 +128,38 @@ Result<> describe_once(Database& db, TypedTables& tables, const Schema& schema,
 
 }  // namespace
 
+Result<Facts> ingest_facts(Database& db, std::string_view manifest_text, BundleSource& source) {
+  Facts out;
+  TRY_ASSIGN(out.manifest, parse_manifest(manifest_text));
+  std::map<std::string, std::string> notes;
+  out.schema = description(source, out.manifest, notes);
+  const Effective effective = effective_of(source, out.manifest, notes);
+  TRY_ASSIGN(out.bundle, add_bundle(db, out.manifest, manifest_text));
+  TRY(add_facts(db, out.bundle, out.manifest, effective, std::move(notes)));
+  TRY_ASSIGN(out.requests, add_requests(db, out.bundle, out.manifest));
+  return out;
+}
+
 Result<int64_t> ingest(Database& db, std::string_view manifest_text, BundleSource& source) {
   TRY_ASSIGN(Statement find, db.prepare("SELECT id FROM bundle WHERE hash = ?"));
   TRY_ASSIGN(const bool known, find.bind_all(sha256_hex(manifest_text)).step());
   if (known) return find.integer(0);
-  TRY_ASSIGN(const Manifest manifest, parse_manifest(manifest_text));
+  TRY_ASSIGN(Facts facts, ingest_facts(db, manifest_text, source));
+  const Manifest& manifest = facts.manifest;
+  const Schema* const schema = facts.schema ? &*facts.schema : nullptr;
 
-  std::map<std::string, std::string> notes;
-  const std::optional<Schema> schema = description(source, manifest, notes);
-  const Effective effective = effective_of(source, manifest, notes);
-  TRY_ASSIGN(const int64_t bundle, add_bundle(db, manifest, manifest_text));
-  TRY(add_facts(db, bundle, manifest, effective, std::move(notes)));
-  TRY_ASSIGN(auto requests, add_requests(db, bundle, manifest));
-
-  TypedTables tables(db, schema ? &*schema : nullptr);
-  if (schema) {
+  TypedTables tables(db, schema);
+  if (schema != nullptr) {
     for (const ManifestFile& file : manifest.files)
       if (file.role == "describe")
         TRY(describe_once(db, tables, *schema, "described:" + file.sha256));
   }
-  FileIngest files(db, tables, bundle, requests,
+  FileIngest files(db, tables, facts.bundle, facts.requests,
                    manifest.cells.size() == 1 ? manifest.cells[0].request : "");
   TRY(files.prepare());
   for (const ManifestFile& file : manifest.files) TRY(files.add(file, source));
   TRY(tables.finish());
-  return bundle;
+  return facts.bundle;
 }
 
 Result<std::string> stored_bytes(Database& db, int64_t content, int64_t offset, int64_t length) {

@@ -370,6 +370,22 @@ Result<std::string> Store::export_run(int64_t run) {
   return text_of_run(out);
 }
 
+Result<> check_stored_run(Database& db, int64_t id) {
+  TRY_ASSIGN(const json stored, run_as_json(db, id));
+  TRY_ASSIGN(const json run, parse_run(db, text_of_run(stored)));
+  TRY_ASSIGN(Statement find, db.prepare("SELECT manifest FROM bundle WHERE hash = ?"));
+  std::set<std::string> done;
+  for (const json& cell : run["cells"]) {
+    if (cell["bundle"].is_null()) continue;
+    const std::string hash = cell["bundle"].get<std::string>();
+    if (!done.insert(hash).second) continue;
+    TRY_ASSIGN(const bool found, find.bind_all(hash).step());
+    if (found) TRY(check_cells_of_bundle(run, hash, find.text(0)));
+    find.reset();
+  }
+  return {};
+}
+
 Result<> Store::check_run(std::string_view run_json) {
   TRY_ASSIGN(const json run, parse_run(impl_->db, run_json));
   TRY(is_known(impl_->db, run));

@@ -1,5 +1,7 @@
 #include "store/store.h"
 
+#include <unistd.h>
+
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -79,36 +81,55 @@ bool has_hot_journal(const std::filesystem::path& file) {
          std::filesystem::file_size(journal, ignored) > 0;
 }
 
+// SQLite needs the folder as well: for its journal.
+Access access_to(const std::filesystem::path& file) {
+  const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : ".";
+  const bool can_write = access(file.c_str(), W_OK) == 0 && access(folder.c_str(), W_OK) == 0;
+  return can_write ? Access::read_write : Access::read_only;
+}
+
 Result<> must_be_no_folder(const std::filesystem::path& file) {
   std::error_code ignored;
   if (!std::filesystem::is_directory(file, ignored)) return {};
   return fail(Exit::infrastructure, "is a folder; the store is a file, such as store.sqlite in it");
 }
 
-// is_new: the file is nothing yet. It then has a rollback journal until it settles.
-Result<Database> open_database(const std::filesystem::path& file, Access access, bool is_new) {
+struct Opened {
+  Database db;
+  bool is_new = false;  // the file was nothing yet: it has a rollback journal until it settles
+  int64_t came_from = newest_version();
+};
+
+Result<Opened> open_database(const std::filesystem::path& file, Access access) {
   namespace fs = std::filesystem;
   TRY(must_be_no_folder(file));
   if (access == Access::read_only) {
     auto reading = open_reading(file);
+    if (reading) return Opened{.db = std::move(*reading)};
     // An older store is brought up where it can be written, whoever asks first.
-    const bool wants_writer = !reading && (has_hot_journal(file) || is_older_store(file));
-    if (!wants_writer || !open_database(file, Access::read_write, /*is_new=*/false)) return reading;
-    return open_reading(file);
+    const bool is_older = is_older_store(file);
+    if ((!is_older && !has_hot_journal(file)) || access_to(file) != Access::read_write)
+      return tl::unexpected(reading.error());
+    TRY_ASSIGN(const Opened writer, open_database(file, Access::read_write));
+    TRY_ASSIGN(Database db, open_reading(file));
+    return Opened{.db = std::move(db), .came_from = writer.came_from};
   }
   if (file.has_parent_path()) {
     std::error_code error;
     fs::create_directories(file.parent_path(), error);
     if (error) return fail(Exit::infrastructure, "cannot make its folder: " + error.message());
   }
+  const bool is_new = is_nothing_yet(file);
   TRY_ASSIGN(Database db, Database::open(file, Database::Mode::create));
-  TRY(db.execute("PRAGMA page_size = 8192"));  // of a new file: fewer, larger writes
-  TRY(migrate(db));                            // before WAL: a foreign file must stay untouched
+  TRY(db.execute("PRAGMA page_size = 8192"));      // of a new file: fewer, larger writes
+  TRY_ASSIGN(const int64_t version, migrate(db));  // before WAL: a foreign file stays untouched
   if (!is_new) TRY(switch_to_wal(db, kWaitingTries));
   // FULL: what a finished run said is on the disk before anybody is told.
   TRY(db.execute("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000"));
   TRY(describe_builtin(db));
-  return db;
+  return Opened{.db = std::move(db),
+                .is_new = is_new,
+                .came_from = version == 0 ? newest_version() : version};
 }
 
 Result<Database> memory_database() {
@@ -144,6 +165,10 @@ Store::Store(Store&&) noexcept = default;
 Store& Store::operator=(Store&&) noexcept = default;
 Store::~Store() = default;
 
+std::optional<int64_t> Store::brought_up_from() const {
+  return impl_->came_from == newest_version() ? std::nullopt : std::optional(impl_->came_from);
+}
+
 Result<> Store::Impl::must_fill() const {
   if (access == Access::read_write) return {};
   return fail(Exit::infrastructure, "the store is open for reading only");
@@ -161,12 +186,12 @@ void Store::Impl::settle() {
 }
 
 Result<Store> Store::open(const std::filesystem::path& file, Access access) {
-  const bool is_new = access == Access::read_write && is_nothing_yet(file);
-  auto db = open_database(file, access, is_new);
-  if (!db) return tl::unexpected(at_file(std::move(db.error()), file));
-  TRY(add_greta_line(*db));
-  auto impl = std::make_unique<Impl>(file, access, std::move(*db));
-  impl->is_new = is_new;
+  auto opened = open_database(file, access);
+  if (!opened) return tl::unexpected(at_file(std::move(opened.error()), file));
+  TRY(add_greta_line(opened->db));
+  auto impl = std::make_unique<Impl>(file, access, std::move(opened->db));
+  impl->is_new = opened->is_new;
+  impl->came_from = opened->came_from;
   return Store(std::move(impl));
 }
 

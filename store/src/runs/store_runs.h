@@ -21,4 +21,8 @@ Result<int64_t> add_run(Database& db, const RunStart& start, const NewRun& run);
 // Takes the place of an earlier cell of the same variant, prompt and repeat.
 Result<> add_cell(Database& db, int64_t run, const CellRow& cell);
 
+// Whether this run, of those in the store, could come from elsewhere: its rows are whole, its cells
+// those of their bundles.
+Result<> check_stored_run(Database& db, int64_t run);
+
 }  // namespace greta::store

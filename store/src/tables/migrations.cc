@@ -165,6 +165,9 @@ Result<int64_t> version_of(Database& db) {
   if (application == 0 && version == 0 && objects == 0) return 0;
   if (application != kApplicationId)
     return fail(Exit::usage, "is an SQLite file, but no greta store");
+  if (version <= 0)
+    return fail(Exit::infrastructure, "the store is damaged: it says version " +
+                                          std::to_string(version) + ", which no greta writes");
   if (version > newest_version()) {
     return fail(Exit::usage, "was written by a newer greta (store version " +
                                  std::to_string(version) + ", this greta knows " +
@@ -189,9 +192,8 @@ Result<> take_step(Database& db, int64_t index) {
 
 int64_t newest_version() { return static_cast<int64_t>(kMigrations.size()); }
 
-Result<> migrate(Database& db) {
+Result<int64_t> migrate(Database& db) {
   TRY_ASSIGN(const int64_t seen, version_of(db));
-  if (seen == newest_version()) return {};
   // A new store is there with all its steps or not at all: nobody sees an older one being made.
   const int64_t at_once = seen == 0 ? newest_version() : 1;
   for (int64_t next = seen; next < newest_version(); next += at_once) {
@@ -201,16 +203,18 @@ Result<> migrate(Database& db) {
     for (int64_t i = next; i < next + at_once; ++i) TRY(take_step(db, i));
     TRY(transaction.commit());
   }
-  return {};
+  return seen;
 }
 
 Result<> check_version(Database& db) {
   TRY_ASSIGN(const int64_t version, version_of(db));
   if (version == newest_version()) return {};
   if (version == 0) return fail(Exit::usage, "is an empty file, no greta store");
-  return fail(Exit::usage,
+  return fail(Exit::infrastructure,
               "was written by an older greta (store version " + std::to_string(version) +
-                  ") and cannot be written: a greta that may write to it brings it up");
+                  ") and cannot be written here: copy it to a place where it can be, and greta "
+                  "brings the copy up to version " +
+                  std::to_string(newest_version()));
 }
 
 }  // namespace greta::store

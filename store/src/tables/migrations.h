@@ -10,8 +10,9 @@ namespace greta::store {
 inline constexpr int64_t kApplicationId = 0x47524554;  // "GRET"
 int64_t newest_version();
 
-// Creates or migrates. Errors: a file that is something else, a store of a newer greta.
-Result<> migrate(Database& db);
+// Creates or migrates. Returns the version that it had; 0: it was nothing yet. Errors: a file that
+// is something else, a store of a newer greta.
+Result<int64_t> migrate(Database& db);
 // The same checks without writing, for read-only use; an older store is an error as well.
 Result<> check_version(Database& db);
 

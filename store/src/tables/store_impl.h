@@ -9,6 +9,7 @@
 
 #include "db/sqlite.h"
 #include "store/store.h"
+#include "tables/migrations.h"
 #include "tables/views.h"
 
 namespace greta::store {
@@ -21,6 +22,7 @@ struct Store::Impl {
   int64_t reader_scope = -1;               // the run that the reader's TEMP views show; -1 all
   int64_t reader_schema = -1;              // PRAGMA schema_version that those views were made for
   std::vector<RunView> reader_views = {};  // that no query has named yet
+  int64_t came_from = newest_version();    // the version that the file had before it was opened
   bool is_new = false;  // made by this opening and still with a rollback journal: see settle()
 
   Impl(std::filesystem::path at, Access how, Database writer)
