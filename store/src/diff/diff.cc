@@ -5,10 +5,10 @@
 #include <limits>
 #include <tuple>
 
+#include "compare/judge.h"
+#include "compare/pairing.h"
 #include "contract/text.h"
 #include "diff/diff_confounders.h"
-#include "diff/diff_floor.h"
-#include "diff/diff_records.h"
 #include "diff/diff_side.h"
 #include "text/markdown.h"
 
@@ -18,8 +18,6 @@ namespace {
 
 // Identical figures are listed while there are few of them, and always counted.
 constexpr int64_t kMostIdenticalListed = 20'000;
-// Layout of a model: where these differ, figures of the same name do not mean the same.
-constexpr std::string_view kShapeFields[] = {"vocab", "num_heads", "num_heads_kv", "head_dim"};
 
 RunSummary summary_of(const RunInfo& run) {
   RunSummary out;
@@ -63,17 +61,12 @@ class Differ {
   void compare_variant(const KindInfo& kind, const Records& a, const Records& b,
                        const VariantPair& pair);
   void compare_record(const KindInfo& kind, const DiffRecord& a, const DiffRecord& b,
-                      const VariantPair& pair, const std::vector<double>& repeat_floor);
-  Verdict judge(const KindInfo& kind, size_t field, const std::vector<Value>& a,
-                const std::vector<Value>& b, double repeat_floor, MetricDiff& metric) const;
-  Verdict judge_hash(const KindInfo& kind, size_t field, const std::vector<Value>& a,
-                     const std::vector<Value>& b, const std::vector<double>& repeat_floor) const;
+                      const VariantPair& pair, const FigureJudge& judge);
   void one_sided(const KindInfo& kind, char side, const std::vector<const DiffRecord*>& records);
   void note_context(const KindInfo& kind, const VariantPair& pair, const Records& a,
                     const Records& b);
   void count(const MetricDiff& metric);
   void keep(Judged judged);
-  void find_shapes(const KindInfo& kind, const Records& a, const Records& b);
   void conclude();
 
   Store& store_;
@@ -86,42 +79,13 @@ class Differ {
   std::map<std::pair<std::string, std::string>, FigureTally> tallies_;  // by kind and figure
 };
 
-bool is_all(const std::map<std::string, std::set<std::string>>& environment, const std::string& key,
-            const std::string& value) {
-  const auto at = environment.find(key);
-  return at != environment.end() && at->second == std::set<std::string>{value};
-}
-
-bool equal_known(const RunInfo& a, const RunInfo& b, const std::string& key) {
-  const auto in_a = a.environment.find(key), in_b = b.environment.find(key);
-  return in_a != a.environment.end() && in_b != b.environment.end() &&
-         in_a->second == in_b->second && in_a->second.size() == 1;
-}
-
-// Two programs, or one that greta only knows by its adapter, promise no common order of sums.
-bool same_engine(const RunInfo& a, const RunInfo& b) {
-  for (const RunInfo* run : {&a, &b}) {
-    if (run->environment.contains("adapter") && !is_all(run->environment, "adapter", "greta")) {
-      return false;
-    }
-  }
-  const bool named = a.environment.contains("engine") && b.environment.contains("engine");
-  return !named || equal_known(a, b, "engine");
-}
-
 Result<Diff> Differ::run() {
   out_.a = summary_of(a_);
   out_.b = summary_of(b_);
   out_.variants = match_variants(a_, b_);
   out_.confounders = confounders(a_, b_, out_.variants);
   incomparable_ = other_model(a_, b_);
-  floors_.same_order =
-      is_all(a_.environment, "numerics", "strict") &&
-      is_all(b_.environment, "numerics", "strict") && equal_known(a_, b_, "backend") &&
-      equal_known(a_, b_, "isa") && same_engine(a_, b_) &&
-      (!a_.environment.contains("effective.backend") || equal_known(a_, b_, "effective.backend"));
-  floors_.a_printed = a_.provenance == "recorded";
-  floors_.b_printed = b_.provenance == "recorded";
+  floors_ = floor_context(a_, b_);
   TRY_ASSIGN(const auto kinds, load_kinds(store_));
   for (const KindInfo& kind : kinds) TRY(compare_kind(kind));
   conclude();
@@ -132,20 +96,14 @@ Result<> Differ::compare_kind(const KindInfo& kind) {
   TRY_ASSIGN(const RecordSet a, RecordSet::load(store_, a_.id, kind));
   TRY_ASSIGN(const RecordSet b, RecordSet::load(store_, b_.id, kind));
   for (const VariantPair& pair : out_.variants) {
-    Records records_a = a.of_variant(pair.a), records_b = b.of_variant(pair.b);
-    if (!records_a.empty() && !records_b.empty()) {
-      // A past report gives figures of a layer, not of its heads.
-      const bool heads_a = a.has_key(pair.a, "head"), heads_b = b.has_key(pair.b, "head");
-      if (heads_a && !heads_b) records_a = a.without_key(pair.a, "head", kind);
-      if (heads_b && !heads_a) records_b = b.without_key(pair.b, "head", kind);
-      if (heads_a != heads_b) {
-        const char side = heads_a ? 'a' : 'b';
-        out_.one_sided.push_back(OneSided{kind.name, side, "figures of single heads", 0});
-      }
+    const PairRecords records = records_of_pair(kind, a, b, pair);
+    if (records.single_heads != 0) {
+      out_.one_sided.push_back(
+          OneSided{kind.name, records.single_heads, "figures of single heads", 0});
     }
-    find_shapes(kind, records_a, records_b);
-    note_context(kind, pair, records_a, records_b);
-    compare_variant(kind, records_a, records_b, pair);
+    if (incomparable_.empty()) incomparable_ = other_shape(kind, records.a, records.b);
+    note_context(kind, pair, records.a, records.b);
+    compare_variant(kind, records.a, records.b, pair);
   }
   // Arms without a partner.
   for (const auto& [run, records, side] : {std::tuple{&a_, &a, 'a'}, std::tuple{&b_, &b, 'b'}}) {
@@ -162,27 +120,6 @@ Result<> Differ::compare_kind(const KindInfo& kind) {
     }
   }
   return {};
-}
-
-void Differ::find_shapes(const KindInfo& kind, const Records& a, const Records& b) {
-  for (size_t i = 0; i < kind.fields.size() && incomparable_.empty(); ++i) {
-    const std::string& name = kind.fields[i].column;
-    if (std::find(std::begin(kShapeFields), std::end(kShapeFields), name) ==
-        std::end(kShapeFields)) {
-      continue;
-    }
-    std::set<std::string> values_a, values_b;
-    for (const auto& [records, values] : {std::pair{&a, &values_a}, std::pair{&b, &values_b}}) {
-      for (const auto& [key, record] : *records) {
-        const Value& value = record.first()[i];
-        if (value.type != Value::Type::null) values->insert(value_text(value));
-      }
-    }
-    if (values_a.empty() || values_b.empty() || values_a == values_b) continue;
-    const std::string what = name + " " + joined({values_a.begin(), values_a.end()}, ", ") + " / " +
-                             joined({values_b.begin(), values_b.end()}, ", ");
-    incomparable_ = Reason{"another shape: " + what, "otra forma: " + what};
-  }
 }
 
 // What made the results (route, kernel): listed once a field and pair, not once a record.
@@ -210,9 +147,7 @@ void Differ::note_context(const KindInfo& kind, const VariantPair& pair, const R
 void Differ::compare_variant(const KindInfo& kind, const Records& a, const Records& b,
                              const VariantPair& pair) {
   if (a.empty() && b.empty()) return;
-  std::vector<double> floor = repeat_floors(kind, a);
-  const std::vector<double> floor_b = repeat_floors(kind, b);
-  for (size_t i = 0; i < floor.size(); ++i) floor[i] = std::max(floor[i], floor_b[i]);
+  const FigureJudge judge(kind, a, b, floors_);
 
   std::vector<const DiffRecord*> only_a, only_b;
   std::vector<bool> in_a(kind.fields.size()), in_b(kind.fields.size());
@@ -228,7 +163,7 @@ void Differ::compare_variant(const KindInfo& kind, const Records& a, const Recor
       if (record.first()[i].type != Value::Type::null) in_a[i] = true;
       if (partner->second.first()[i].type != Value::Type::null) in_b[i] = true;
     }
-    compare_record(kind, record, partner->second, pair, floor);
+    compare_record(kind, record, partner->second, pair, judge);
   }
   for (const auto& [key, record] : b) {
     if (!a.contains(key)) only_b.push_back(&record);
@@ -253,7 +188,7 @@ void Differ::compare_variant(const KindInfo& kind, const Records& a, const Recor
 }
 
 void Differ::compare_record(const KindInfo& kind, const DiffRecord& a, const DiffRecord& b,
-                            const VariantPair& pair, const std::vector<double>& repeat_floor) {
+                            const VariantPair& pair, const FigureJudge& judge) {
   const std::vector<Value>& values_a = a.first();
   const std::vector<Value>& values_b = b.first();
   const bool comparable = incomparable_.empty() && !other_prompt(a_, b_, a.prompt);
@@ -285,55 +220,13 @@ void Differ::compare_record(const KindInfo& kind, const DiffRecord& a, const Dif
     ++out_.matched;
     if (!comparable) {
       metric.verdict = Verdict::not_comparable;
-    } else if (is_hash) {
-      metric.verdict = judge_hash(kind, i, values_a, values_b, repeat_floor);
     } else {
-      metric.verdict = judge(kind, i, values_a, values_b, repeat_floor[i], metric);
+      const Judgement judgement = judge.judge(i, values_a, values_b);
+      metric.verdict = judgement.verdict;
+      metric.floor = judgement.floor;
     }
     keep(Judged{std::move(metric), a.place, is_hash});
   }
-}
-
-Verdict Differ::judge(const KindInfo& kind, size_t field, const std::vector<Value>& a,
-                      const std::vector<Value>& b, double repeat_floor, MetricDiff& metric) const {
-  metric.floor = repeat_floor;
-  const std::string& type = kind.fields[field].type;
-  const bool whole = type == "integer" || type == "boolean" ||
-                     (a[field].type == Value::Type::integer && b[field].type == a[field].type);
-  if (is_number(a[field]) && is_number(b[field]) && !whole) {
-    metric.floor = std::max(metric.floor, numeric_floor(kind, field, a, b, floors_));
-  }
-  if (same_value(a[field], b[field])) return Verdict::identical;
-  if (std::isnan(metric.difference)) {
-    return std::isinf(repeat_floor) ? Verdict::within_floor : Verdict::diverged;
-  }
-  return metric.difference <= metric.floor ? Verdict::within_floor : Verdict::diverged;
-}
-
-// Another hash says that some bit differs, not how much. Where the statistics of the same tensor
-// moved, and stayed within their floors, that explains it. Where they did not move at all it does
-// not: a permuted tensor has the same minimum, maximum and mean.
-Verdict Differ::judge_hash(const KindInfo& kind, size_t field, const std::vector<Value>& a,
-                           const std::vector<Value>& b,
-                           const std::vector<double>& repeat_floor) const {
-  if (same_value(a[field], b[field])) return Verdict::identical;
-  if (std::isinf(repeat_floor[field])) return Verdict::within_floor;
-  const std::string& name = kind.fields[field].column;
-  const std::string prefix = name.ends_with("_hash") ? name.substr(0, name.size() - 4) : "";
-  const auto moved = [&](const std::string& its_prefix) {
-    bool any = false;
-    for (size_t i = 0; i < kind.fields.size(); ++i) {
-      const FieldInfo& other = kind.fields[i];
-      if (other.role != FieldRole::value || !other.column.starts_with(its_prefix)) continue;
-      if (!is_number(a[i]) || !is_number(b[i]) || same_value(a[i], b[i])) continue;
-      MetricDiff metric;
-      metric.difference = std::abs(to_double(a[i]) - to_double(b[i]));
-      if (judge(kind, i, a, b, repeat_floor[i], metric) == Verdict::diverged) return false;
-      any = true;
-    }
-    return any;
-  };
-  return moved(prefix) ? Verdict::within_floor : Verdict::diverged;
 }
 
 void Differ::count(const MetricDiff& metric) {

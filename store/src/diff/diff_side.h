@@ -1,7 +1,7 @@
 #pragma once
 // The two runs of a diff, each cut down to the arms that were asked for.
 
-#include "gates/compare.h"
+#include "compare/run_info.h"
 #include "store/diff.h"
 
 namespace greta::store {

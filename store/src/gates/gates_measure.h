@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "gates/compare.h"
+#include "compare/run_info.h"
 #include "store/gates.h"
 
 namespace greta::store {

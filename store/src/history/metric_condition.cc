@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <optional>
 
+#include "compare/run_info.h"
 #include "contract/text.h"
 #include "db/sqlite.h"
-#include "gates/compare.h"
 #include "history/metric_source.h"
 
 namespace greta::store {

@@ -8,9 +8,9 @@
 #include <set>
 #include <tuple>
 
+#include "compare/run_info.h"
 #include "contract/text.h"
 #include "db/sqlite.h"
-#include "gates/compare.h"
 #include "history/metric_condition.h"
 #include "history/metric_rows.h"
 #include "text/markdown.h"

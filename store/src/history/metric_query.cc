@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
+#include "compare/run_info.h"
 #include "contract/text.h"
 #include "db/sqlite.h"
-#include "gates/compare.h"
 #include "history/metric_condition.h"
 #include "history/metric_rows.h"
 

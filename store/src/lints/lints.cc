@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "compare/run_info.h"
 #include "contract/text.h"
 #include "db/sqlite.h"
-#include "gates/compare.h"
 #include "lints/lints_arms.h"
 #include "lints/lints_past.h"
 #include "store/diff.h"

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "gates/compare.h"
+#include "compare/run_info.h"
 #include "store/diff.h"
 
 namespace greta::store {

@@ -1,6 +1,6 @@
 // A run for CI: its gates and its cells are the cases.
 
-#include "gates/compare.h"
+#include "compare/run_info.h"
 #include "store/gates.h"
 #include "store/report.h"
 #include "text/junit.h"

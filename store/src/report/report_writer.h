@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "gates/compare.h"
+#include "compare/run_info.h"
 #include "report/report_labels.h"
 #include "text/markdown.h"
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "gates/compare.h"
+#include "compare/run_info.h"
 
 namespace greta::store {
 

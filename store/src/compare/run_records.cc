@@ -1,4 +1,4 @@
-#include "diff/diff_records.h"
+#include "compare/run_records.h"
 
 #include <algorithm>
 #include <charconv>

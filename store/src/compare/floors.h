@@ -5,7 +5,7 @@
 #include <map>
 #include <string>
 
-#include "diff/diff_records.h"
+#include "compare/run_records.h"
 
 namespace greta::store {
 

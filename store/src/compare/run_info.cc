@@ -1,4 +1,4 @@
-#include "gates/compare.h"
+#include "compare/run_info.h"
 
 #include <algorithm>
 #include <cmath>

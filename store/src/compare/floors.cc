@@ -1,4 +1,4 @@
-#include "diff/diff_floor.h"
+#include "compare/floors.h"
 
 #include <algorithm>
 #include <array>
