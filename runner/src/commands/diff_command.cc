@@ -1,7 +1,9 @@
 // greta diff A B: what differs between two runs, confounders first.
 
 #include <iostream>
+#include <set>
 
+#include "commands/metric_options.h"
 #include "container/packages.h"
 #include "run/history.h"
 #include "store/diff.h"
@@ -16,40 +18,64 @@ constexpr size_t kUsualRows = 20, kMostPackages = 12;
 struct DiffOptions {
   std::string a, b;
   size_t top = kUsualRows;
-  bool markdown = false, junit = false;
+  bool markdown = false, junit = false, timings = false, show_sql = false;
 };
 
+struct OpenedSide {
+  std::vector<store::Selection> runs;
+  std::map<std::string, std::string> arms;
+};
 struct OpenedPair {
   store::Store store;
-  store::Selection a, b;
-  std::map<std::string, std::string> arms_a, arms_b;
+  OpenedSide a, b;
 };
+
+constexpr std::string_view kRecordedSuffix = "@recorded";
+
+// Recorded milestones come into the store when somebody names them.
+Result<> bring_in_recorded(store::Store& store, const std::string& runs,
+                           const std::filesystem::path& root) {
+  for (const std::string& name : parts_of({runs})) {
+    if (!name.ends_with(kRecordedSuffix)) continue;
+    if (name.find_first_of("*?[") == std::string::npos) {
+      TRY(select_with_history(store, name, root));
+    } else {
+      TRY(import_histories(store, root));
+    }
+  }
+  return {};
+}
 
 Result<OpenedPair> open_pair(const Context& context, const DiffOptions& options,
                              store::Access access) {
   TRY_ASSIGN(store::Store store, context.open_store(access));
   std::error_code error;
   const auto root = find_history(std::filesystem::current_path(error)).parent_path().parent_path();
-  TRY_ASSIGN(const store::SideName name_a, store::parse_side(options.a));
-  TRY_ASSIGN(const store::SideName name_b, store::parse_side(options.b));
-  const auto select = [&](const std::string& name) -> Result<store::Selection> {
-    if (access == store::Access::read_only) return store.select(name);
-    return select_with_history(store, name, root);
+  const auto open_side = [&](const std::string& side) -> Result<OpenedSide> {
+    TRY_ASSIGN(const store::SideName name, store::parse_side(side));
+    if (access == store::Access::read_write) TRY(bring_in_recorded(store, name.run, root));
+    TRY_ASSIGN(auto runs, store.select_all(name.run));
+    return OpenedSide{std::move(runs), name.arms};
   };
-  TRY_ASSIGN(store::Selection a, select(name_a.run));
-  TRY_ASSIGN(store::Selection b, select(name_b.run));
-  return OpenedPair{std::move(store), std::move(a), std::move(b), name_a.arms, name_b.arms};
+  TRY_ASSIGN(OpenedSide a, open_side(options.a));
+  TRY_ASSIGN(OpenedSide b, open_side(options.b));
+  return OpenedPair{std::move(store), std::move(a), std::move(b)};
 }
 
 // For writing only where recorded figures have to come in.
 Result<OpenedPair> open_pair(const Context& context, const DiffOptions& options) {
   auto opened = open_pair(context, options, store::Access::read_only);
-  const auto is_recorded = [](const std::string& side) {
-    return side.substr(0, side.find('#')).ends_with("@recorded");
+  const auto names_recorded = [](const std::string& side) {
+    return side.substr(0, side.find('#')).find(kRecordedSuffix) != std::string::npos;
   };
-  const bool may_import = is_recorded(options.a) || is_recorded(options.b);
-  if (opened || !may_import) return opened;
+  if (opened || !(names_recorded(options.a) || names_recorded(options.b))) return opened;
   return open_pair(context, options, store::Access::read_write);
+}
+
+store::Side side_of(const OpenedSide& opened) {
+  store::Side side{{}, opened.arms};
+  for (const store::Selection& run : opened.runs) side.runs.push_back(run.run);
+  return side;
 }
 
 std::string few_of(const std::vector<std::string>& packages) {
@@ -74,21 +100,26 @@ void name_packages(const Layout& layout, store::Diff& found) {
   }
 }
 
-Result<> diff(Context& context, const DiffOptions& options) {
-  TRY_ASSIGN(OpenedPair opened, open_pair(context, options));
-  for (const store::Selection* selection : {&opened.a, &opened.b}) {
-    if (selection == &opened.b && opened.b.run == opened.a.run) continue;
-    if (selection->why == store::Selection::Why::latest) {
-      context.say("note: " + selection->milestone +
-                  " has no accepted run; this is its latest complete one, " + selection->name);
+void say_what_stands_in(const Context& context, const OpenedPair& opened) {
+  std::set<int64_t> said;
+  for (const OpenedSide* side : {&opened.a, &opened.b}) {
+    for (const store::Selection& run : side->runs) {
+      if (run.why != store::Selection::Why::latest || !said.insert(run.run).second) continue;
+      context.say("note: " + run.milestone +
+                  " has no accepted run; this is its latest complete one, " + run.name);
     }
   }
-  TRY_ASSIGN(store::Diff found, store::diff(opened.store, store::Side{opened.a.run, opened.arms_a},
-                                            store::Side{opened.b.run, opened.arms_b}));
+}
+
+Result<> diff(Context& context, const DiffOptions& options) {
+  TRY_ASSIGN(OpenedPair opened, open_pair(context, options));
+  say_what_stands_in(context, opened);
+  TRY_ASSIGN(store::Diff found, store::diff(opened.store, side_of(opened.a), side_of(opened.b)));
+  found.timings_count = options.timings;
   name_packages(layout_of(context.find_store()), found);
   std::cout << (options.junit  ? store::to_junit(found)
                 : context.json ? store::to_json(found)
-                               : store::to_markdown(found, options.top))
+                               : store::to_markdown(found, options.top, options.show_sql))
             << std::flush;
   if (!std::cout) return fail(Exit::infrastructure, "standard output cannot be written");
   context.exit_code = store::exit_code(found);
@@ -99,17 +130,23 @@ Result<> diff(Context& context, const DiffOptions& options) {
 
 void register_diff(CLI::App& app, Context& context) {
   CLI::App* const command = app.add_subcommand(
-      "diff", "what differs between two runs: confounders first, then figures, worst first");
+      "diff", "what differs between two runs, or sets of runs: confounders first, then figures");
   const auto options = std::make_shared<DiffOptions>();
   command
       ->add_option(
           "a", options->a,
-          "B3.21, B3.21@recorded, B3.21@RUN, a run's name; with #AXIS=VALUE,… only its variants "
-          "that have these values")
+          "B3.21, B3.21@recorded, B3.21@RUN, a run's name; several: A,B; 'B3.2*', the run that "
+          "stands for each milestone; 'B3.21@*', all its complete executed runs; commit:abc123, "
+          "those of a commit; with #AXIS=VALUE,… only the variants that have these values")
       ->required();
-  command->add_option("b", options->b, "the run to compare with it")->required();
+  command->add_option("b", options->b, "what to compare with it, in the same words")->required();
   command->add_option("--top", options->top, "figures to list; --json lists all")
       ->capture_default_str();
+  command->add_flag("--timings", options->timings,
+                    "timings count as well: exit 1 if one is slower, 3 if none has 5 samples a "
+                    "side, 5 if the machines differ");
+  command->add_flag("--show-sql", options->show_sql,
+                    "the query of every figure that is listed, not of the first alone");
   CLI::Option* const markdown =
       command->add_flag("--md", options->markdown, "Markdown: what is printed without it, too");
   command->add_flag("--junit", options->junit, "JUnit's XML for CI: a case for every figure")
@@ -118,6 +155,7 @@ void register_diff(CLI::App& app, Context& context) {
       "exit code: 0 identical or within floor, 1 diverged, 3 nothing in common, 5 not comparable\n"
       "example:\n"
       "  greta diff B3.21@recorded B3.21\n"
+      "  greta diff commit:1a2b3c commit:4d5e6f --timings\n"
       "  greta diff 'B3.21#GRETA_FORCE_ATTN_DECODE_KERNEL=manual' "
       "'B3.21#GRETA_FORCE_ATTN_DECODE_KERNEL=fused'");
   command->callback([&context, options] {

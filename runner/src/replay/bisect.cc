@@ -25,7 +25,7 @@ Result<End> read_end(store::Store& store, const std::string& selector) {
   TRY_ASSIGN(const store::SideName name, store::parse_side(selector));
   End end;
   TRY_ASSIGN(end.run, earlier_run(store, name.run));
-  end.side = {end.run.id, name.arms};
+  end.side = {{end.run.id}, name.arms};
   TRY_ASSIGN(const auto variants, expand_variants(end.run.spec));
   for (const Variant& variant : variants) {
     const bool chosen = std::all_of(name.arms.begin(), name.arms.end(), [&](const auto& arm) {

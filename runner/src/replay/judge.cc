@@ -23,8 +23,8 @@ const store::GateOutcome* find_gate(const std::vector<store::GateOutcome>& gates
 
 Result<std::vector<std::string>> telling_gates(store::Store& store, const store::Side& good,
                                                const store::Side& bad, const std::string& asked) {
-  TRY_ASSIGN(const auto before, store::stored_gates(store, good.run));
-  TRY_ASSIGN(const auto after, store::stored_gates(store, bad.run));
+  TRY_ASSIGN(const auto before, store::stored_gates(store, good.runs[0]));
+  TRY_ASSIGN(const auto after, store::stored_gates(store, bad.runs[0]));
   std::vector<std::string> telling, ids;
   for (const auto& gate : after) {
     ids.push_back(gate.id);
@@ -63,8 +63,8 @@ std::string to_string(Judgement judgement) {
 
 Result<Judge> Judge::between(store::Store& store, const store::Side& good, const store::Side& bad,
                              const std::string& gate) {
-  TRY_ASSIGN(const int64_t good_failed, failed_cells(store, good.run));
-  TRY_ASSIGN(const int64_t bad_failed, failed_cells(store, bad.run));
+  TRY_ASSIGN(const int64_t good_failed, failed_cells(store, good.runs[0]));
+  TRY_ASSIGN(const int64_t bad_failed, failed_cells(store, bad.runs[0]));
   if (good_failed > 0) {
     return fail(Exit::usage, "the good run has cells that did not end ok: it is no good example");
   }
@@ -98,7 +98,7 @@ Result<Judged> Judge::judge(store::Store& store, int64_t run) const {
   }
   if (cells_failed_) return Judged{Judgement::good, "every cell ended ok"};
   if (gates_.empty()) {
-    TRY_ASSIGN(const store::Diff diff, store::diff(store, good_, store::Side{run, {}}));
+    TRY_ASSIGN(const store::Diff diff, store::diff(store, good_, store::Side{{run}, {}}));
     const std::string why = std::string(store::to_string(diff.verdict)) +
                             (diff.reason.empty() ? "" : ": " + diff.reason);
     if (diff.verdict == store::Verdict::diverged) return Judged{Judgement::bad, why};

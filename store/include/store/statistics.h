@@ -26,6 +26,8 @@ struct SampleComparison {
   // Of median(b) - median(a), 95 %, both sides resampled; nothing where a side has fewer than
   // kFewestSamples.
   std::optional<Interval> difference;
+  // Of median(b) / median(a), from the same resamples; nothing where a sample is not positive.
+  std::optional<Interval> ratio;
   // The interval is there and does not hold 0. Without an interval nothing is claimed.
   bool differs() const { return difference && (difference->low > 0 || difference->high < 0); }
 };

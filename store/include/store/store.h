@@ -192,6 +192,11 @@ class Store {
   // "B3.21" (its accepted run, else its latest complete executed one), "B3.21@recorded",
   // "B3.21@RUN", or a run's name or unique prefix. Errors name the nearest.
   Result<Selection> select(std::string_view selector);
+  // One or several, with commas between them, each run once, in the order in which they are named:
+  // what select takes; 'B3.2*', the run that stands for each such milestone that has one;
+  // 'B3.21@*' or 'B3.2*@recorded', all complete executed (or the recorded) runs that match;
+  // commit:abc123, all complete executed runs of a commit.
+  Result<std::vector<Selection>> select_all(std::string_view selectors);
   Result<int64_t> resolve(std::string_view selector);
   // Makes a complete, executed run its milestone's baseline.
   Result<> accept(std::string_view selector);

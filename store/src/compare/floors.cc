@@ -84,8 +84,11 @@ double numeric_floor(const KindInfo& kind, size_t field, const std::vector<Value
 std::vector<double> repeat_floors(const KindInfo& kind, const RecordSet::Records& records) {
   std::vector<double> floors(kind.fields.size(), 0);
   for (const auto& [key, record] : records) {
-    const std::vector<Value>& first = record.first();
-    for (const auto& [repeat, values] : record.repeats) {
+    auto first_of_group = record.repeats.begin();
+    for (auto at = record.repeats.begin(); at != record.repeats.end(); ++at) {
+      if (at->first.group != first_of_group->first.group) first_of_group = at;
+      const std::vector<Value>& first = first_of_group->second.values;
+      const std::vector<Value>& values = at->second.values;
       for (size_t i = 0; i < values.size(); ++i) {
         if (same_value(first[i], values[i])) continue;
         const bool numbers = is_number(first[i]) && is_number(values[i]);

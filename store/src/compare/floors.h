@@ -24,8 +24,8 @@ struct FloorContext {
 double numeric_floor(const KindInfo& kind, size_t field, const std::vector<Value>& a,
                      const std::vector<Value>& b, const FloorContext& context);
 
-// Largest difference of each field among the repeats of the same record; hashes and texts count as
-// infinitely different.
+// Largest difference of each field among the repeats of the same record in runs of one group;
+// hashes and texts count as infinitely different.
 std::vector<double> repeat_floors(const KindInfo& kind, const RecordSet::Records& records);
 
 }  // namespace greta::store

@@ -33,6 +33,8 @@ class FigureJudge {
  private:
   Judgement judge_value(size_t field, const std::vector<Value>& a,
                         const std::vector<Value>& b) const;
+  bool is_place_of_noise(size_t field, const std::vector<Value>& a,
+                         const std::vector<Value>& b) const;
   bool explained(size_t field, const std::vector<Value>& a, const std::vector<Value>& b) const;
 
   const KindInfo& kind_;

@@ -58,6 +58,11 @@ std::string pair_note(const VariantInfo& a, const VariantInfo& b, const Agreemen
          (parts.empty() ? "" : "; " + joined(parts, ", "));
 }
 
+bool is_shape(const FieldInfo& field) {
+  return std::find(std::begin(kShapeFields), std::end(kShapeFields), field.column) !=
+         std::end(kShapeFields);
+}
+
 const std::set<std::string>* known(const RunInfo& run, const std::string& key) {
   const auto at = run.environment.find(key);
   return at == run.environment.end() ? nullptr : &at->second;
@@ -157,10 +162,7 @@ bool other_prompt(const RunInfo& a, const RunInfo& b, const std::string& prompt)
 Reason other_shape(const KindInfo& kind, const RecordSet::Records& a, const RecordSet::Records& b) {
   for (size_t i = 0; i < kind.fields.size(); ++i) {
     const std::string& name = kind.fields[i].column;
-    if (std::find(std::begin(kShapeFields), std::end(kShapeFields), name) ==
-        std::end(kShapeFields)) {
-      continue;
-    }
+    if (!is_shape(kind.fields[i])) continue;
     std::set<std::string> values_a, values_b;
     for (const auto& [records, values] : {std::pair{&a, &values_a}, std::pair{&b, &values_b}}) {
       for (const auto& [key, record] : *records) {
@@ -172,6 +174,26 @@ Reason other_shape(const KindInfo& kind, const RecordSet::Records& a, const Reco
     const std::string what = name + " " + joined({values_a.begin(), values_a.end()}, ", ") + " / " +
                              joined({values_b.begin(), values_b.end()}, ", ");
     return Reason{"another shape: " + what, "otra forma: " + what};
+  }
+  return {};
+}
+
+Reason mixed_shape(const KindInfo& kind, const RecordSet::Records& records) {
+  for (size_t i = 0; i < kind.fields.size(); ++i) {
+    if (!is_shape(kind.fields[i])) continue;
+    for (const auto& [key, record] : records) {
+      const Value& first = record.first()[i];
+      for (const auto& [id, repeat] : record.repeats) {
+        const Value& other = repeat.values[i];
+        if (first.type == Value::Type::null || other.type == Value::Type::null ||
+            same_value(first, other)) {
+          continue;
+        }
+        const std::string what = kind.fields[i].column + " " + value_text(first) + " / " +
+                                 value_text(other) + " (" + key + ")";
+        return Reason{"one side mixes shapes: " + what, "un lado mezcla formas: " + what};
+      }
+    }
   }
   return {};
 }

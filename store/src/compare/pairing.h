@@ -26,6 +26,9 @@ bool other_prompt(const RunInfo& a, const RunInfo& b, const std::string& prompt)
 // The same for a model's layout, as the records of one kind tell it.
 Reason other_shape(const KindInfo& kind, const RecordSet::Records& a, const RecordSet::Records& b);
 
+// The same of the runs of one side: records of one key that have another layout in another run.
+Reason mixed_shape(const KindInfo& kind, const RecordSet::Records& records);
+
 // The records of two arms that belong together. A past report gives figures of a layer, not of its
 // heads: where only one side names heads, its records are taken without them.
 struct PairRecords {

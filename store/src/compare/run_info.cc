@@ -143,10 +143,12 @@ std::vector<std::string> KindInfo::keys() const {
 Result<std::vector<KindInfo>> load_kinds(Store& store) {
   Database& db = store.impl().db;
   std::vector<KindInfo> out;
-  TRY_ASSIGN(Statement statement,
-             db.prepare("SELECT k.name, k.view_name, f.column_name, f.type, f.role, f.described"
-                        " FROM kind k LEFT JOIN field f ON f.kind = k.id"
-                        " ORDER BY k.id, f.position"));
+  TRY_ASSIGN(
+      Statement statement,
+      db.prepare(
+          "SELECT k.name, k.view_name, f.column_name, f.type, f.role, f.described, f.unit, f.name"
+          " FROM kind k LEFT JOIN field f ON f.kind = k.id"
+          " ORDER BY k.id, f.position"));
   while (true) {
     TRY_ASSIGN(const bool row, statement.step());
     if (!row) return out;
@@ -155,7 +157,8 @@ Result<std::vector<KindInfo>> load_kinds(Store& store) {
     }
     if (statement.is_null(2)) continue;
     out.back().fields.push_back(FieldInfo{statement.string(2), statement.string(3),
-                                          role_of(statement.text(4)), statement.integer(5) != 0});
+                                          role_of(statement.text(4)), statement.integer(5) != 0,
+                                          statement.string(6), statement.string(7)});
   }
 }
 

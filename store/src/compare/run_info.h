@@ -18,6 +18,9 @@ struct FieldInfo {
   std::string column, type;  // type as in records.json, or number, json when nobody described it
   FieldRole role = FieldRole::value;
   bool described = true;
+  std::string unit = {};
+  std::string name =
+      {};  // in the lines; one that was described with several types has several columns
 };
 struct KindInfo {
   std::string name, view;

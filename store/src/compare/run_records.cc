@@ -5,13 +5,14 @@
 #include <cmath>
 
 #include "contract/text.h"
+#include "db/sqlite.h"
 #include "text/markdown.h"
 
 namespace greta::store {
 
 namespace {
 
-constexpr double kAfterAll = 1e9;
+constexpr double kBeforeAll = -1, kAfterAll = 1e9;
 constexpr std::string_view kPoints[] = {
     "embed_out", "x_in",         "attn_norm", "q",       "k",     "v",          "attn_out",
     "wo_out",    "x_after_attn", "ffn_norm",  "mlp_out", "x_out", "final_norm", "logits"};
@@ -60,7 +61,7 @@ class PlaceReader {
     // Points outside the layers have layer -1: only the embedding comes before them.
     if (place.layer < 0 && place.point > point_rank("embed_out")) place.layer = kAfterAll - 1;
     place.head = number("head", -1);
-    place.position = number("position", number("index", -1));
+    place.position = number("position", number("pos_id", number("index", -1)));
     return place;
   }
 
@@ -92,46 +93,88 @@ void fill_gaps(std::vector<Value>& into, std::vector<Value> from) {
 
 // Recorded figures may come one a line: lines of one key that do not contradict each other are one
 // record. Those that do (a kind whose keys nobody described) are told apart by their order.
-void add(RecordSet::Records& records, DiffRecord record, int64_t repeat,
-         std::vector<Value> values) {
+void add_repeat(RecordSet::Records& records, const DiffRecord& record, RepeatId id, Repeat repeat) {
   for (int64_t number = 1;; ++number) {
     std::string key = record.key;
     if (number > 1) key += (key.empty() ? "#" : ", #") + std::to_string(number);
     const auto [at, inserted] = records.try_emplace(key, record);
     at->second.key = key;
-    const auto [slot, fresh] = at->second.repeats.try_emplace(repeat, values);
-    if (fresh) return;
-    if (!conflict(slot->second, values)) return fill_gaps(slot->second, std::move(values));
+    const auto slot = at->second.repeats.find(id);
+    if (slot == at->second.repeats.end()) {
+      at->second.repeats.emplace(id, std::move(repeat));
+      return;
+    }
+    if (!conflict(slot->second.values, repeat.values))
+      return fill_gaps(slot->second.values, std::move(repeat.values));
   }
+}
+
+// What stands before the keys and the fields in a row.
+enum Column : size_t { kVariant, kPrompt, kRepeat, kRecord, kRun, kFirstKey };
+
+std::string columns_of(const KindInfo& kind, const std::vector<std::string>& keys) {
+  std::vector<std::string> columns = {"variant", "prompt", "repeat", "record", "run"};
+  columns.insert(columns.end(), keys.begin(), keys.end());
+  for (const FieldInfo& field : kind.fields) columns.push_back(field.column);
+  return "SELECT " + joined(sql_names(columns), ", ") + " FROM " + sql_name(kind.view);
 }
 
 }  // namespace
 
 Result<RecordSet> RecordSet::load(Store& store, int64_t run, const KindInfo& kind) {
-  std::vector<std::string> keys = kind.keys();
-  std::vector<std::string> columns = {"variant", "prompt", "repeat"};
-  columns.insert(columns.end(), keys.begin(), keys.end());
-  const size_t first_field = columns.size();
-  for (const FieldInfo& field : kind.fields) columns.push_back(field.column);
-  TRY_ASSIGN(Table table, select(store, run,
-                                 "SELECT " + joined(sql_names(columns), ", ") + " FROM " +
-                                     sql_name(kind.view) + " ORDER BY record"));
+  const std::vector<std::string> keys = kind.keys();
+  TRY_ASSIGN(Table table, select(store, run, columns_of(kind, keys) + " ORDER BY record"));
   RecordSet out;
   for (auto& row : table.rows) {
-    DiffRecord record;
-    if (row[1].type != Value::Type::null) record.prompt = value_text(row[1]);
-    for (size_t i = 0; i < keys.size(); ++i) {
-      const Value& value = row[3 + i];
-      if (value.type != Value::Type::null) record.parts[keys[i]] = value_text(value);
-    }
-    record.key = key_of(record, keys);
-    record.place = PlaceReader(kind, record).read();
-    std::vector<Value> values(std::make_move_iterator(row.begin() + first_field),
-                              std::make_move_iterator(row.end()));
-    const std::string variant = value_text(row[0]);
-    add(out.by_variant_[variant], std::move(record), row[2].integer, std::move(values));
+    const RepeatId id{0, 0, row[kRepeat].integer};
+    out.add(kind, keys, std::move(row), id);
   }
   return out;
+}
+
+Result<RecordSet> RecordSet::load(Store& store, const std::map<std::string, int64_t>& groups,
+                                  const KindInfo& kind) {
+  const std::vector<std::string> keys = kind.keys();
+  std::vector<std::string> names;
+  std::map<std::string, RepeatId, std::less<>> ids;
+  for (const auto& [name, group] : groups) {
+    ids[name] = RepeatId{group, static_cast<int64_t>(names.size()), 0};
+    names.push_back(quoted_text(name));
+  }
+  TRY_ASSIGN(Table table, select(store, -1,
+                                 columns_of(kind, keys) + " WHERE run IN (" + joined(names, ", ") +
+                                     ") ORDER BY record"));
+  RecordSet out;
+  for (auto& row : table.rows) {
+    RepeatId id = ids[row[kRun].text];
+    id.number = row[kRepeat].integer;
+    out.add(kind, keys, std::move(row), id);
+  }
+  return out;
+}
+
+void RecordSet::add(const KindInfo& kind, const std::vector<std::string>& keys,
+                    std::vector<Value> row, RepeatId id) {
+  DiffRecord record;
+  if (row[kPrompt].type != Value::Type::null) record.prompt = value_text(row[kPrompt]);
+  for (size_t i = 0; i < keys.size(); ++i) {
+    const Value& value = row[kFirstKey + i];
+    if (value.type != Value::Type::null) record.parts[keys[i]] = value_text(value);
+  }
+  record.key = key_of(record, keys);
+  record.place = PlaceReader(kind, record).read();
+  const auto first_field = row.begin() + static_cast<std::ptrdiff_t>(kFirstKey + keys.size());
+  Repeat repeat{
+      .record = row[kRecord].integer,
+      .values = {std::make_move_iterator(first_field), std::make_move_iterator(row.end())}};
+  // What the model is fed comes before all that it computes.
+  const auto is_prompt = [&](const FieldInfo& field) {
+    const auto& value = repeat.values[static_cast<size_t>(&field - kind.fields.data())];
+    return field.column == "source" && value.text == "prompt";
+  };
+  if (kind.name == "tokens" && std::any_of(kind.fields.begin(), kind.fields.end(), is_prompt))
+    record.place.step = kBeforeAll;
+  add_repeat(by_variant_[value_text(row[kVariant])], record, id, std::move(repeat));
 }
 
 const RecordSet::Records& RecordSet::of_variant(const std::string& variant) const {
@@ -160,11 +203,12 @@ RecordSet::Records RecordSet::without_key(const std::string& variant, const std:
     auto& gone = dropped[merged.key];
     gone.resize(kind.fields.size());
     if (fresh) continue;
-    for (const auto& [repeat, values] : record.repeats) {
-      const auto [kept, added] = slot->second.repeats.try_emplace(repeat, values);
+    for (const auto& [id, repeat] : record.repeats) {
+      const std::vector<Value>& values = repeat.values;
+      const auto [kept, added] = slot->second.repeats.try_emplace(id, repeat);
       if (added) continue;
       for (size_t i = 0; i < values.size(); ++i) {
-        Value& value = kept->second[i];
+        Value& value = kept->second.values[i];
         if (!gone[i] && same_value(value, values[i])) continue;
         if (kind.fields[i].type == "boolean" && is_number(value) && is_number(values[i])) {
           value.integer = std::min(value.integer, values[i].integer);

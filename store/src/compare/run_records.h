@@ -17,18 +17,33 @@ struct Place {
   auto operator<=>(const Place&) const = default;
 };
 
+// Which of the repeats of a record: those of one run are told apart by their number. Runs of one
+// group have the same of everything that could change a result, so that what lies between them is
+// noise.
+struct RepeatId {
+  int64_t group = 0, run = 0, number = 0;
+  auto operator<=>(const RepeatId&) const = default;
+};
+struct Repeat {
+  int64_t record = 0;         // its number in the store: runs that share a bundle share its records
+  std::vector<Value> values;  // one for every field of the kind
+};
+
 struct DiffRecord {
   std::string prompt;                        // "" where there is none
   std::string key;                           // "prompt=p4_sys, phase=decode0, layer=31"
   std::map<std::string, std::string> parts;  // the same, by column
   Place place;
-  std::map<int64_t, std::vector<Value>> repeats;  // repeat → a value for every field of the kind
-  const std::vector<Value>& first() const { return repeats.begin()->second; }
+  std::map<RepeatId, Repeat> repeats;
+  const std::vector<Value>& first() const { return repeats.begin()->second.values; }
 };
 
 class RecordSet {
  public:
   static Result<RecordSet> load(Store& store, int64_t run, const KindInfo& kind);
+  // Of several runs at once; `groups`: run's name → its group.
+  static Result<RecordSet> load(Store& store, const std::map<std::string, int64_t>& groups,
+                                const KindInfo& kind);
 
   using Records = std::map<std::string, DiffRecord>;  // by key
   const Records& of_variant(const std::string& variant) const;
@@ -40,6 +55,9 @@ class RecordSet {
                       const KindInfo& kind) const;
 
  private:
+  void add(const KindInfo& kind, const std::vector<std::string>& keys, std::vector<Value> row,
+           RepeatId id);
+
   std::map<std::string, Records> by_variant_;
 };
 

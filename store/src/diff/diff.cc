@@ -2,14 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <set>
 #include <tuple>
 
 #include "compare/judge.h"
 #include "compare/pairing.h"
 #include "contract/text.h"
 #include "diff/diff_confounders.h"
+#include "diff/diff_query.h"
+#include "diff/diff_rank.h"
 #include "diff/diff_side.h"
+#include "diff/diff_timings.h"
 #include "text/markdown.h"
 
 namespace greta::store {
@@ -36,12 +39,7 @@ RunSummary summary_of(const RunInfo& run) {
   return out;
 }
 
-struct Judged {
-  MetricDiff metric;
-  Place place;
-  bool is_hash = false;
-  std::tuple<int, bool, double, double> badness = {};
-};
+constexpr std::string_view kTokens = "tokens";
 
 std::string figure_text(const FieldInfo& field, const Value& value) {
   if (field.type == "boolean" && value.type == Value::Type::integer) {
@@ -52,58 +50,85 @@ std::string figure_text(const FieldInfo& field, const Value& value) {
 
 class Differ {
  public:
-  Differ(Store& store, const RunInfo& a, const RunInfo& b) : store_(store), a_(a), b_(b) {}
+  Differ(Store& store, const SidePair& sides)
+      : store_(store), sides_(sides), a_(sides.a.info), b_(sides.b.info) {}
   Result<Diff> run();
 
  private:
   using Records = RecordSet::Records;
   Result<> compare_kind(const KindInfo& kind);
-  void compare_variant(const KindInfo& kind, const Records& a, const Records& b,
-                       const VariantPair& pair);
-  void compare_record(const KindInfo& kind, const DiffRecord& a, const DiffRecord& b,
-                      const VariantPair& pair, const FigureJudge& judge);
+  void note_shapes(const KindInfo& kind, const PairRecords& records);
+  void note_tokens(const KindInfo& kind, const PairRecords& records, size_t pair);
+  void compare_variant(const KindInfo& kind, const Records& a, const Records& b, size_t pair);
+  void compare_fields(const KindInfo& kind, const DiffRecord& a, const DiffRecord& b, size_t pair,
+                      const FigureJudge& judge);
+  void add_timing(const KindInfo& kind, size_t field, const DiffRecord& a, const DiffRecord& b,
+                  size_t place);
   void one_sided(const KindInfo& kind, char side, const std::vector<const DiffRecord*>& records);
+  void lonely_fields(const KindInfo& kind, const std::vector<bool>& in_a,
+                     const std::vector<bool>& in_b);
+  void say_once(OneSided what);
   void note_context(const KindInfo& kind, const VariantPair& pair, const Records& a,
                     const Records& b);
+  bool is_comparable(const KindInfo& kind, const std::string& prompt, size_t pair);
   void count(const MetricDiff& metric);
   void keep(Judged judged);
   void conclude();
 
   Store& store_;
+  const SidePair& sides_;
   const RunInfo& a_;
   const RunInfo& b_;
   Diff out_;
   Reason incomparable_;
+  std::map<std::string, bool> other_bytes_;                // prompt → its bytes differ
+  std::set<std::pair<size_t, std::string>> other_tokens_;  // arms and prompt: fed other tokens
+  std::set<std::string> other_prompts_es_;                 // Diff::other_prompts in Spanish
   FloorContext floors_;
   std::vector<Judged> judged_;
   std::map<std::pair<std::string, std::string>, FigureTally> tallies_;  // by kind and figure
 };
 
 Result<Diff> Differ::run() {
-  out_.a = summary_of(a_);
-  out_.b = summary_of(b_);
+  for (const RunInfo& run : sides_.a.runs) out_.runs_a.push_back(summary_of(run));
+  for (const RunInfo& run : sides_.b.runs) out_.runs_b.push_back(summary_of(run));
+  out_.a = out_.runs_a[0];
+  out_.b = out_.runs_b[0];
+  out_.mixed_a = sides_.a.mixed;
+  out_.mixed_b = sides_.b.mixed;
   out_.variants = match_variants(a_, b_);
   out_.confounders = confounders(a_, b_, out_.variants);
-  incomparable_ = other_model(a_, b_);
+  out_.timing_confounders = timing_confounders(out_);
+  for (const Reason& reason : {sides_.a.incomparable, sides_.b.incomparable}) {
+    if (reason.empty() || !incomparable_.empty()) continue;
+    incomparable_ = {"one side mixes models: " + reason.en, "un lado mezcla modelos: " + reason.es};
+  }
+  if (incomparable_.empty()) incomparable_ = other_model(a_, b_);
   floors_ = floor_context(a_, b_);
-  TRY_ASSIGN(const auto kinds, load_kinds(store_));
+  TRY_ASSIGN(auto kinds, load_kinds(store_));
+  // What was fed decides whether the rest can be compared.
+  std::stable_partition(kinds.begin(), kinds.end(),
+                        [](const KindInfo& kind) { return kind.name == kTokens; });
   for (const KindInfo& kind : kinds) TRY(compare_kind(kind));
+  TRY(add_wall_seconds(store_, sides_, out_));
+  sort_timings(out_.timings);
   conclude();
   return std::move(out_);
 }
 
 Result<> Differ::compare_kind(const KindInfo& kind) {
-  TRY_ASSIGN(const RecordSet a, RecordSet::load(store_, a_.id, kind));
-  TRY_ASSIGN(const RecordSet b, RecordSet::load(store_, b_.id, kind));
-  for (const VariantPair& pair : out_.variants) {
+  TRY_ASSIGN(const RecordSet a, RecordSet::load(store_, sides_.a.groups, kind));
+  TRY_ASSIGN(const RecordSet b, RecordSet::load(store_, sides_.b.groups, kind));
+  out_.tables.push_back(table_of(kind));
+  for (size_t i = 0; i < out_.variants.size(); ++i) {
+    const VariantPair& pair = out_.variants[i];
     const PairRecords records = records_of_pair(kind, a, b, pair);
-    if (records.single_heads != 0) {
-      out_.one_sided.push_back(
-          OneSided{kind.name, records.single_heads, "figures of single heads", 0});
-    }
-    if (incomparable_.empty()) incomparable_ = other_shape(kind, records.a, records.b);
+    if (records.single_heads != 0)
+      say_once(OneSided{kind.name, records.single_heads, "figures of single heads", 0});
+    note_shapes(kind, records);
+    note_tokens(kind, records, i);
     note_context(kind, pair, records.a, records.b);
-    compare_variant(kind, records.a, records.b, pair);
+    compare_variant(kind, records.a, records.b, i);
   }
   // Arms without a partner.
   for (const auto& [run, records, side] : {std::tuple{&a_, &a, 'a'}, std::tuple{&b_, &b, 'b'}}) {
@@ -120,6 +145,56 @@ Result<> Differ::compare_kind(const KindInfo& kind) {
     }
   }
   return {};
+}
+
+void Differ::note_shapes(const KindInfo& kind, const PairRecords& records) {
+  if (incomparable_.empty()) incomparable_ = mixed_shape(kind, records.a);
+  if (incomparable_.empty()) incomparable_ = mixed_shape(kind, records.b);
+  if (incomparable_.empty()) incomparable_ = other_shape(kind, records.a, records.b);
+}
+
+// The same text, and other token ids: the tokenizer differs, and everything after it was fed
+// something else.
+void Differ::note_tokens(const KindInfo& kind, const PairRecords& records, size_t pair) {
+  if (kind.name != kTokens) return;
+  const auto id = std::find_if(kind.fields.begin(), kind.fields.end(),
+                               [](const FieldInfo& field) { return field.column == "token_id"; });
+  if (id == kind.fields.end()) return;
+  const auto field = static_cast<size_t>(id - kind.fields.begin());
+  const auto is_prompt = [](const DiffRecord& record) { return record.place.step < 0; };
+  std::map<std::string, std::pair<int64_t, int64_t>> lengths;  // tokens of each prompt
+  for (const auto& [key, record] : records.b)
+    if (is_prompt(record)) ++lengths[record.prompt].second;
+  for (const auto& [key, record] : records.a) {
+    if (!is_prompt(record)) continue;
+    ++lengths[record.prompt].first;
+    const auto partner = records.b.find(key);
+    if (partner != records.b.end() && is_prompt(partner->second) &&
+        !same_value(record.first()[field], partner->second.first()[field])) {
+      other_tokens_.insert({pair, record.prompt});
+    }
+  }
+  for (const auto& [prompt, length] : lengths) {
+    const bool on_both = length.first > 0 && length.second > 0;
+    if (on_both && length.first != length.second) other_tokens_.insert({pair, prompt});
+  }
+}
+
+bool Differ::is_comparable(const KindInfo& kind, const std::string& prompt, size_t pair) {
+  if (!incomparable_.empty()) return false;
+  const auto say = [&](const std::string& why, const std::string& why_es) {
+    if (other_prompts_es_.insert(why_es).second) out_.other_prompts.push_back(why);
+    return false;
+  };
+  const auto [at, fresh] = other_bytes_.try_emplace(prompt, false);
+  if (fresh) at->second = other_prompt(sides_, prompt);
+  if (at->second)
+    return say("prompt " + prompt + " has other bytes", "prompt " + prompt + ": otros bytes");
+  if (kind.name != kTokens && other_tokens_.contains({pair, prompt})) {
+    return say("prompt " + prompt + " has the same bytes, but became other tokens",
+               "prompt " + prompt + ": los mismos bytes, pero otros tokens");
+  }
+  return true;
 }
 
 // What made the results (route, kernel): listed once a field and pair, not once a record.
@@ -145,12 +220,16 @@ void Differ::note_context(const KindInfo& kind, const VariantPair& pair, const R
 }
 
 void Differ::compare_variant(const KindInfo& kind, const Records& a, const Records& b,
-                             const VariantPair& pair) {
+                             size_t pair) {
   if (a.empty() && b.empty()) return;
   const FigureJudge judge(kind, a, b, floors_);
-
   std::vector<const DiffRecord*> only_a, only_b;
   std::vector<bool> in_a(kind.fields.size()), in_b(kind.fields.size());
+  const auto note_fields = [](const DiffRecord& record, std::vector<bool>& in) {
+    for (const auto& [id, repeat] : record.repeats)
+      for (size_t i = 0; i < in.size(); ++i)
+        if (repeat.values[i].type != Value::Type::null) in[i] = true;
+  };
   bool matched = false;
   for (const auto& [key, record] : a) {
     const auto partner = b.find(key);
@@ -159,74 +238,108 @@ void Differ::compare_variant(const KindInfo& kind, const Records& a, const Recor
       continue;
     }
     matched = true;
-    for (size_t i = 0; i < kind.fields.size(); ++i) {
-      if (record.first()[i].type != Value::Type::null) in_a[i] = true;
-      if (partner->second.first()[i].type != Value::Type::null) in_b[i] = true;
-    }
-    compare_record(kind, record, partner->second, pair, judge);
+    note_fields(record, in_a);
+    note_fields(partner->second, in_b);
+    compare_fields(kind, record, partner->second, pair, judge);
   }
   for (const auto& [key, record] : b) {
     if (!a.contains(key)) only_b.push_back(&record);
   }
   one_sided(kind, 'a', only_a);
   one_sided(kind, 'b', only_b);
-  if (!matched) return;
-  std::vector<std::string> fields_a, fields_b;
-  for (size_t i = 0; i < kind.fields.size(); ++i) {
-    if (kind.fields[i].role == FieldRole::key) continue;
-    if (in_a[i] && !in_b[i]) fields_a.push_back(kind.fields[i].column);
-    if (in_b[i] && !in_a[i]) fields_b.push_back(kind.fields[i].column);
-  }
-  for (const auto& [fields, side] : {std::pair{&fields_a, 'a'}, std::pair{&fields_b, 'b'}}) {
-    const std::string what = "fields " + joined(*fields, ", ");
-    const bool said = std::any_of(
-        out_.one_sided.begin(), out_.one_sided.end(), [&, s = side](const OneSided& other) {
-          return other.kind == kind.name && other.side == s && other.what == what;
-        });
-    if (!fields->empty() && !said) out_.one_sided.push_back(OneSided{kind.name, side, what, 0});
-  }
+  if (matched) lonely_fields(kind, in_a, in_b);
 }
 
-void Differ::compare_record(const KindInfo& kind, const DiffRecord& a, const DiffRecord& b,
-                            const VariantPair& pair, const FigureJudge& judge) {
-  const std::vector<Value>& values_a = a.first();
-  const std::vector<Value>& values_b = b.first();
-  const bool comparable = incomparable_.empty() && !other_prompt(a_, b_, a.prompt);
+void Differ::say_once(OneSided what) {
+  const bool said =
+      std::any_of(out_.one_sided.begin(), out_.one_sided.end(), [&](const OneSided& other) {
+        return other.kind == what.kind && other.side == what.side && other.what == what.what;
+      });
+  if (!said) out_.one_sided.push_back(std::move(what));
+}
+
+// Fields that only one side writes. One that was described with another type has another column.
+void Differ::lonely_fields(const KindInfo& kind, const std::vector<bool>& in_a,
+                           const std::vector<bool>& in_b) {
+  std::vector<std::string> fields_a, fields_b;
   for (size_t i = 0; i < kind.fields.size(); ++i) {
     const FieldInfo& field = kind.fields[i];
-    if (values_a[i].type == Value::Type::null || values_b[i].type == Value::Type::null) continue;
+    if (field.role == FieldRole::key || in_a[i] == in_b[i]) continue;
+    const auto other = [&](const std::vector<bool>& here, const std::vector<bool>& there) {
+      for (size_t k = 0; k < kind.fields.size(); ++k)
+        if (kind.fields[k].name == field.name && there[k] && !here[k]) return k;
+      return kind.fields.size();
+    };
+    const size_t twin = in_a[i] ? other(in_a, in_b) : other(in_b, in_a);
+    if (twin == kind.fields.size()) {
+      (in_a[i] ? fields_a : fields_b).push_back(field.column);
+    } else {
+      const std::string side = in_a[i] ? "B" : "A";
+      say_once(OneSided{kind.name, in_a[i] ? 'a' : 'b',
+                        field.name + " as " + field.type + " (in " + side + " it is " +
+                            kind.fields[twin].type + "), so it is not compared",
+                        0});
+    }
+  }
+  if (!fields_a.empty()) say_once({kind.name, 'a', "fields " + joined(fields_a, ", "), 0});
+  if (!fields_b.empty()) say_once({kind.name, 'b', "fields " + joined(fields_b, ", "), 0});
+}
+
+void Differ::compare_fields(const KindInfo& kind, const DiffRecord& a, const DiffRecord& b,
+                            size_t pair, const FigureJudge& judge) {
+  const bool comparable = is_comparable(kind, a.prompt, pair);
+  const size_t place = out_.places.size();
+  out_.places.push_back({out_.tables.size() - 1, pair, condition_of(kind, a)});
+  bool counts = false;
+  for (size_t i = 0; i < kind.fields.size(); ++i) {
+    const FieldInfo& field = kind.fields[i];
     if (field.role == FieldRole::key || field.role == FieldRole::context ||
         field.role == FieldRole::address || a.parts.contains(field.column)) {
       continue;
     }
+    if (field.role == FieldRole::timing) {
+      add_timing(kind, i, a, b, place);
+      continue;
+    }
+    const auto [values_a, values_b] = values_to_judge(a, b, i);
+    if (values_a == nullptr) continue;
+    const Judgement judged = judge.judge(i, *values_a, *values_b);
     MetricDiff metric;
     metric.kind = kind.name;
     metric.metric = field.column;
-    metric.key = a.key;
-    if (out_.variants.size() > 1 || !pair.same) {
-      metric.key = "variant=" + pair.label + (metric.key.empty() ? "" : ", ") + metric.key;
-    }
-    metric.a = figure_text(field, values_a[i]);
-    metric.b = figure_text(field, values_b[i]);
-    metric.difference = is_number(values_a[i]) && is_number(values_b[i])
-                            ? std::abs(to_double(values_a[i]) - to_double(values_b[i]))
-                            : std::numeric_limits<double>::quiet_NaN();
-    if (field.role == FieldRole::timing) {
-      metric.verdict = Verdict::not_comparable;
-      out_.timings.push_back(std::move(metric));
-      continue;
-    }
-    const bool is_hash = field.role == FieldRole::hash || field.type == "hash";
+    metric.key = key_with_variant(out_, pair, a.key);
+    metric.a = figure_text(field, (*values_a)[i]);
+    metric.b = figure_text(field, (*values_b)[i]);
+    metric.difference = judged.difference;
+    metric.place = place;
+    if (comparable) metric.floor = judged.floor;
+    metric.verdict = comparable ? judged.verdict : Verdict::not_comparable;
     ++out_.matched;
-    if (!comparable) {
-      metric.verdict = Verdict::not_comparable;
-    } else {
-      const Judgement judgement = judge.judge(i, values_a, values_b);
-      metric.verdict = judgement.verdict;
-      metric.floor = judgement.floor;
-    }
-    keep(Judged{std::move(metric), a.place, is_hash});
+    counts = true;
+    keep(Judged{std::move(metric), a.place, sort_of(field, (*values_a)[i], (*values_b)[i])});
   }
+  const bool same = std::any_of(a.repeats.begin(), a.repeats.end(), [&](const auto& one) {
+    return std::any_of(b.repeats.begin(), b.repeats.end(),
+                       [&](const auto& other) { return other.second.record == one.second.record; });
+  });
+  if (counts) ++out_.records;
+  if (counts && same) ++out_.shared;
+}
+
+void Differ::add_timing(const KindInfo& kind, size_t field, const DiffRecord& a,
+                        const DiffRecord& b, size_t place) {
+  const auto samples_a = timing_samples(a, field), samples_b = timing_samples(b, field);
+  if (samples_a.empty() || samples_b.empty()) return;
+  TimingDiff timing{.kind = kind.name,
+                    .metric = kind.fields[field].column,
+                    .unit = kind.fields[field].unit,
+                    .key = key_with_variant(out_, out_.places[place].variants, a.key),
+                    .a = {},
+                    .b = {},
+                    .compared = {},
+                    .place = place};
+  judge_timing(timing, samples_a, samples_b);
+  out_.timings.push_back(std::move(timing));
 }
 
 void Differ::count(const MetricDiff& metric) {
@@ -301,49 +414,22 @@ void Differ::one_sided(const KindInfo& kind, char side,
   out_.one_sided.push_back(OneSided{kind.name, side, what, count});
 }
 
-int rank(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::diverged:
-      return 0;
-    case Verdict::not_comparable:
-      return 1;
-    case Verdict::within_floor:
-      return 2;
-    default:
-      return 3;
-  }
-}
-
-// Multiples of the floor first, then the relative difference; hashes and texts have no size and
-// come last.
-std::tuple<int, bool, double, double> badness(const Judged& judged) {
-  const MetricDiff& metric = judged.metric;
-  const bool sized = !std::isnan(metric.difference);
-  double ratio = 0, relative = 0;
-  if (sized && metric.difference > 0) {
-    ratio = metric.floor > 0 ? metric.difference / metric.floor
-                             : std::numeric_limits<double>::infinity();
-    const double size =
-        std::max(std::abs(std::atof(metric.a.c_str())), std::abs(std::atof(metric.b.c_str())));
-    relative = metric.difference / size;
-  }
-  // Where nothing is judged nothing is worse: the answers first, then in order of execution.
-  if (metric.verdict == Verdict::not_comparable) {
-    return {rank(metric.verdict), metric.kind != "readout", 0, 0};
-  }
-  return {rank(metric.verdict), judged.is_hash || !sized, -ratio, -relative};
-}
-
 void Differ::conclude() {
   for (Judged& one : judged_) one.badness = badness(one);
   std::stable_sort(judged_.begin(), judged_.end(), [](const Judged& x, const Judged& y) {
     return std::tie(x.badness, x.metric.kind, x.place) <
            std::tie(y.badness, y.metric.kind, y.place);
   });
+  // In one place the error tells more than what was counted, and a hash tells least; the worst of
+  // equals comes first already.
+  const auto tells_less = [](const Judged& one) { return one.sort >= Sort::counted; };
   const Judged* first = nullptr;
   for (const Judged& one : judged_) {
     if (one.metric.verdict != Verdict::diverged) break;
-    if (first == nullptr || one.place < first->place) first = &one;
+    if (first == nullptr ||
+        std::pair(one.place, tells_less(one)) < std::pair(first->place, tells_less(*first))) {
+      first = &one;
+    }
   }
   if (out_.matched == 0) {
     out_.verdict = Verdict::not_comparable;
@@ -355,14 +441,18 @@ void Differ::conclude() {
     out_.reason_es = incomparable_.es;
   } else if (first != nullptr) {
     out_.verdict = Verdict::diverged;
-    const std::string where = first->metric.kind + "." + first->metric.metric + " (" +
-                              first->metric.key + "): " + first->metric.a + " / " + first->metric.b;
+    const MetricDiff& metric = first->metric;
+    std::string where = metric.kind + "." + metric.metric;
+    if (!metric.key.empty()) where += " (" + metric.key + ")";
+    where += ": " + metric.a + " / " + metric.b;
+    out_.first_place = metric.place;
+    out_.first_metric = metric.metric;
     out_.reason = "first at " + where;
     out_.reason_es = "primero en " + where;
   } else if (out_.not_comparable > 0) {
     out_.verdict = Verdict::not_comparable;
-    out_.reason = "prompts of the same name have other bytes";
-    out_.reason_es = "textos de entrada del mismo nombre tienen otros bytes";
+    out_.reason = joined(out_.other_prompts, "; ");
+    out_.reason_es = joined({other_prompts_es_.begin(), other_prompts_es_.end()}, "; ");
   } else {
     out_.verdict = out_.within_floor > 0 ? Verdict::within_floor : Verdict::identical;
     if (const int64_t lonely = out_.only_a + out_.only_b; lonely > 0) {
@@ -388,39 +478,14 @@ void Differ::conclude() {
 
 Result<Diff> diff(Store& store, const Side& a, const Side& b) {
   TRY_ASSIGN(const SidePair sides, load_sides(store, a, b));
-  TRY_ASSIGN(Diff out, Differ(store, sides.a, sides.b).run());
+  TRY_ASSIGN(Diff out, Differ(store, sides).run());
   out.arms_a = a.arms;
   out.arms_b = b.arms;
   return out;
 }
 
 Result<Diff> diff(Store& store, int64_t run_a, int64_t run_b) {
-  return diff(store, Side{run_a}, Side{run_b});
-}
-
-int exit_code(const Diff& diff) {
-  if (diff.matched == 0) return static_cast<int>(Exit::not_measured);
-  if (diff.verdict == Verdict::diverged) return static_cast<int>(Exit::diverged);
-  if (diff.verdict == Verdict::not_comparable) return static_cast<int>(Exit::not_comparable);
-  return static_cast<int>(Exit::ok);
-}
-
-std::string_view to_string(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::identical:
-      return "identical";
-    case Verdict::within_floor:
-      return "within_floor";
-    case Verdict::diverged:
-      return "diverged";
-    case Verdict::only_a:
-      return "only_a";
-    case Verdict::only_b:
-      return "only_b";
-    case Verdict::not_comparable:
-      return "not_comparable";
-  }
-  return "not_comparable";
+  return diff(store, Side{{run_a}, {}}, Side{{run_b}, {}});
 }
 
 }  // namespace greta::store

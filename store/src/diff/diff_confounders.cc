@@ -102,7 +102,7 @@ void add_flags(const RunInfo& a, const RunInfo& b, const std::vector<VariantPair
 
 std::string prompt_text(const RunInfo& run, const std::string& prompt) {
   const auto at = run.prompts.find(prompt);
-  if (at == run.prompts.end()) return "not in this run";
+  if (at == run.prompts.end()) return std::string(kNotInThisRun);
   const PromptInfo& info = at->second;
   if (!info.sha256.empty()) return "sha256 " + info.sha256.substr(0, 16);
   return info.text.empty() ? std::string(kNotRecorded) : info.text;

@@ -10,7 +10,8 @@
 namespace greta::store {
 
 inline constexpr std::string_view kNotRecorded = "not recorded";
-inline constexpr std::string_view kNone = "none";  // recorded, and empty
+inline constexpr std::string_view kNotInThisRun = "not in this run";  // a prompt
+inline constexpr std::string_view kNone = "none";                     // recorded, and empty
 
 // In the order in which a person should ask: provenance, model, device, backend, ISA, commit,
 // build, image, numerics, KV type, threads, flags, prompts, variants, everything else that was

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "contract/text.h"
+#include "diff/diff_confounders.h"
 
 namespace greta::store {
 
@@ -50,20 +51,117 @@ std::string what_is_wrong(const RunInfo& run, const Axes& arms) {
   return run.name + " has no variant with all of " + printable(text_of(arms), 200);
 }
 
-Result<RunInfo> load_side(Store& store, const Side& side) {
-  TRY_ASSIGN(RunInfo run, load_run(store, side.run));
-  if (side.arms.empty()) return run;
+Result<RunInfo> load_arms(Store& store, int64_t id, const Axes& arms) {
+  TRY_ASSIGN(RunInfo run, load_run(store, id));
+  if (arms.empty()) return run;
   std::set<std::string> chosen;
   for (const VariantInfo& variant : run.variants) {
     const Axes axes = axes_of(run, variant);
-    const bool in = std::all_of(side.arms.begin(), side.arms.end(), [&](const auto& arm) {
+    const bool in = std::all_of(arms.begin(), arms.end(), [&](const auto& arm) {
       const auto at = axes.find(arm.first);
       return at != axes.end() && at->second == arm.second;
     });
     if (in) chosen.insert(variant.name);
   }
-  if (chosen.empty()) return fail(Exit::usage, what_is_wrong(run, side.arms));
-  return load_run(store, side.run, chosen);
+  if (chosen.empty()) return fail(Exit::usage, what_is_wrong(run, arms));
+  return load_run(store, id, chosen);
+}
+
+// One more spelling of the same thing: "a | b".
+void add_value(std::string& values, const std::string& value) {
+  if ((" | " + values + " | ").find(" | " + value + " | ") == std::string::npos)
+    values += " | " + value;
+}
+
+void add_variants(RunInfo& into, const RunInfo& run) {
+  for (const VariantInfo& variant : run.variants) {
+    const auto same = std::find_if(into.variants.begin(), into.variants.end(),
+                                   [&](const VariantInfo& v) { return v.name == variant.name; });
+    if (same == into.variants.end()) {
+      into.variants.push_back(variant);
+      continue;
+    }
+    for (const auto& [name, flag] : variant.flags) {
+      const auto [at, fresh] = same->flags.try_emplace(name, flag);
+      if (!fresh) add_value(at->second.value, flag.value);
+    }
+  }
+}
+
+RunInfo together(const std::vector<RunInfo>& runs) {
+  RunInfo out = runs[0];
+  for (size_t i = 1; i < runs.size(); ++i) {
+    const RunInfo& run = runs[i];
+    add_value(out.provenance, run.provenance);
+    add_variants(out, run);
+    for (const auto& [key, values] : run.environment)
+      out.environment[key].insert(values.begin(), values.end());
+    out.environment_empty.insert(run.environment_empty.begin(), run.environment_empty.end());
+    out.prompts.insert(run.prompts.begin(), run.prompts.end());
+    out.cells += run.cells;
+    out.failed += run.failed;
+  }
+  return out;
+}
+
+// What two runs of one side do not agree in, of all that could change a result. That a run has
+// fewer prompts or variants, or does not know a detail, changes no record.
+std::vector<Confounder> disagreement(const RunInfo& first, const RunInfo& other) {
+  std::vector<Confounder> out = confounders(first, other, match_variants(first, other));
+  std::erase_if(out, [](const Confounder& one) {
+    return one.background || one.what == "variants" || one.a == kNotInThisRun ||
+           one.b == kNotInThisRun;
+  });
+  return out;
+}
+
+void compare_runs(LoadedSide& side) {
+  std::map<std::string, std::vector<std::string>> values;
+  std::vector<std::string> order;
+  std::map<std::string, int64_t> groups;  // what a run has otherwise than the first → its group
+  for (const RunInfo& run : side.runs) {
+    std::string otherwise;
+    for (const Confounder& one : disagreement(side.runs[0], run)) {
+      std::vector<std::string>& known = values[one.what];
+      if (known.empty()) {
+        order.push_back(one.what);
+        known.push_back(one.a);
+      }
+      if (std::find(known.begin(), known.end(), one.b) == known.end()) known.push_back(one.b);
+      otherwise += one.what + "=" + one.b + "\n";
+    }
+    const auto group = groups.try_emplace(otherwise, static_cast<int64_t>(groups.size())).first;
+    side.groups[run.name] = group->second;
+    if (side.incomparable.empty()) side.incomparable = other_model(side.runs[0], run);
+  }
+  for (const std::string& what : order) side.mixed.push_back({what, std::move(values[what])});
+}
+
+Result<LoadedSide> load_side(Store& store, const Side& side) {
+  if (side.runs.empty()) return fail(Exit::usage, "a side of a diff has no run");
+  LoadedSide out;
+  std::set<int64_t> known;
+  for (const int64_t id : side.runs) {
+    if (!known.insert(id).second) continue;
+    TRY_ASSIGN(RunInfo run, load_arms(store, id, side.arms));
+    out.runs.push_back(std::move(run));
+  }
+  out.info = together(out.runs);
+  compare_runs(out);
+  return out;
+}
+
+// A run beside itself would agree in everything and prove nothing.
+Result<> must_differ(const LoadedSide& a, const LoadedSide& b, const Side& side_a,
+                     const Side& side_b) {
+  if (side_a.arms != side_b.arms) return {};
+  for (const RunInfo& run : a.runs) {
+    if (!b.groups.contains(run.name)) continue;
+    return fail(Exit::usage, "both sides have the run " + run.name +
+                                 ", which would be compared with itself; arms of one run: " +
+                                 run.name + "#AXIS=VALUE");
+  }
+  return {};
 }
 
 void take_off(RunInfo& run, const Axes& arms, const RunInfo& other, const Axes& other_arms) {
@@ -112,12 +210,25 @@ Result<SideName> parse_side(std::string_view selector) {
 }
 
 Result<SidePair> load_sides(Store& store, const Side& a, const Side& b) {
-  TRY_ASSIGN(RunInfo run_a, load_side(store, a));
-  TRY_ASSIGN(RunInfo run_b, load_side(store, b));
-  const RunInfo whole_a = run_a;
-  take_off(run_a, a.arms, run_b, b.arms);
-  take_off(run_b, b.arms, whole_a, a.arms);
-  return SidePair{std::move(run_a), std::move(run_b)};
+  TRY_ASSIGN(LoadedSide side_a, load_side(store, a));
+  TRY_ASSIGN(LoadedSide side_b, load_side(store, b));
+  TRY(must_differ(side_a, side_b, a, b));
+  const RunInfo whole_a = side_a.info;
+  take_off(side_a.info, a.arms, side_b.info, b.arms);
+  take_off(side_b.info, b.arms, whole_a, a.arms);
+  return SidePair{std::move(side_a), std::move(side_b)};
+}
+
+bool other_prompt(const SidePair& sides, const std::string& prompt) {
+  const RunInfo* first = nullptr;
+  for (const LoadedSide* side : {&sides.a, &sides.b}) {
+    for (const RunInfo& run : side->runs) {
+      if (!run.prompts.contains(prompt)) continue;
+      if (first == nullptr) first = &run;
+      if (other_prompt(*first, run, prompt)) return true;
+    }
+  }
+  return false;
 }
 
 }  // namespace greta::store

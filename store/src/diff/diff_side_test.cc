@@ -69,7 +69,7 @@ class DiffArms : public RunFixture {
 
 TEST_F(DiffArms, ArmsArePairedByTheAxesThatNobodyChose) {
   const int64_t run = add(two_engines());
-  const Diff found = compare({run, {{"engine", "ours"}}}, {run, {{"engine", "theirs"}}});
+  const Diff found = compare({{run}, {{"engine", "ours"}}}, {{run}, {{"engine", "theirs"}}});
   EXPECT_EQ(found.verdict, Verdict::identical) << found.reason;
   ASSERT_EQ(found.variants.size(), 2U);
   for (const VariantPair& pair : found.variants) {
@@ -94,10 +94,10 @@ TEST_F(DiffArms, WhatDiffersIsOfTheChosenArmsAlone) {
     attempt.records["readout"][1]["gap"] = 9.0;
     for (Json& record : attempt.records["readout"]) record["entropy"] = 1.0;
   }));
-  const Side ours{run, {{"engine", "ours"}, {"threads", "1"}}};
-  EXPECT_EQ(compare(ours, {run, {{"engine", "ours"}, {"threads", "2"}}}).verdict,
+  const Side ours{{run}, {{"engine", "ours"}, {"threads", "1"}}};
+  EXPECT_EQ(compare(ours, {{run}, {{"engine", "ours"}, {"threads", "2"}}}).verdict,
             Verdict::identical);
-  const Diff found = compare(ours, {run, {{"engine", "theirs"}, {"threads", "1"}}});
+  const Diff found = compare(ours, {{run}, {{"engine", "theirs"}, {"threads", "1"}}});
   EXPECT_EQ(found.verdict, Verdict::diverged);
   EXPECT_EQ(found.diverged, 5);
   const auto json = Json::parse(to_json(found))["figures"];
@@ -121,22 +121,22 @@ TEST_F(DiffArms, WhatDiffersIsOfTheChosenArmsAlone) {
 TEST_F(DiffArms, AnswersThatChangedAreSaidFirst) {
   const int64_t run =
       add(two_engines([](TestAttempt& attempt) { attempt.records["readout"][3]["top1_id"] = 99; }));
-  const Diff found = compare({run, {{"engine", "ours"}, {"threads", "1"}}},
-                             {run, {{"engine", "theirs"}, {"threads", "1"}}});
+  const Diff found = compare({{run}, {{"engine", "ours"}, {"threads", "1"}}},
+                             {{run}, {{"engine", "theirs"}, {"threads", "1"}}});
   const std::string text = to_markdown(found, 20);
   EXPECT_NE(text.find("top1_id) differs in 1 of 4 records"), std::string::npos) << text;
 }
 
 TEST_F(DiffArms, AnAxisOfOneSideChoosesAmongTheOthersArms) {
   const int64_t run = add(two_engines());
-  const Diff whole = compare({run, {{"engine", "ours"}}}, {run, {}});
+  const Diff whole = compare({{run}, {{"engine", "ours"}}}, {{run}, {}});
   EXPECT_EQ(whole.verdict, Verdict::identical);
   ASSERT_EQ(whole.variants.size(), 2U);
   for (const VariantPair& pair : whole.variants) EXPECT_EQ(pair.a, pair.b);
   EXPECT_EQ(whole.only_b, 2 * (4 + 8));  // theirs: readout and attn_decode_verify
   // A run without that axis has one arm, and it is the partner.
   const int64_t single = add(clean_run());
-  const Diff found = compare({run, {{"engine", "ours"}, {"threads", "1"}}}, {single, {}});
+  const Diff found = compare({{run}, {{"engine", "ours"}, {"threads", "1"}}}, {{single}, {}});
   EXPECT_EQ(found.verdict, Verdict::identical) << found.reason;
   EXPECT_EQ(found.only_a + found.only_b, 0);
 }
@@ -147,13 +147,13 @@ TEST_F(DiffArms, MistakesNameTheNearest) {
     Side side;
     const char* message;
   } cases[] = {
-      {{run, {{"engin", "ours"}}}, "no axis `engin` (did you mean `engine`?); it has engine,"},
-      {{run, {{"engine", "our"}}}, "engine=our (did you mean `ours`?); there are ours, theirs"},
-      {{run, {{"threads", "3"}}}, "no variant with threads=3"},
-      {{single, {{"engine", "ours"}}}, "has one variant"},
+      {{{run}, {{"engin", "ours"}}}, "no axis `engin` (did you mean `engine`?); it has engine,"},
+      {{{run}, {{"engine", "our"}}}, "engine=our (did you mean `ours`?); there are ours, theirs"},
+      {{{run}, {{"threads", "3"}}}, "no variant with threads=3"},
+      {{{single}, {{"engine", "ours"}}}, "has one variant"},
   };
   for (const auto& c : cases) {
-    const auto found = diff(store(), c.side, Side{run, {}});
+    const auto found = diff(store(), c.side, Side{{run}, {}});
     ASSERT_FALSE(found) << c.message;
     EXPECT_NE(found.error().str().find(c.message), std::string::npos) << found.error().str();
     EXPECT_EQ(found.error().exit_code, 2);
@@ -178,7 +178,7 @@ TEST_F(DiffArms, OtherEnginesHaveTheWiderFloor) {
     b.environment.insert(c.b.begin(), c.b.end());
     b.attempts[0].records["readout"][0]["logits_max"] = 12.25 * (1 + 16 * 0x1p-23);
     b.attempts[0].records["readout"][0]["logits_hash"] = "00000000000000ff";
-    const Diff found = compare(Side{add(a), {}}, Side{add(b), {}});
+    const Diff found = compare(Side{{add(a)}, {}}, Side{{add(b)}, {}});
     EXPECT_EQ(found.verdict, c.same_order ? Verdict::diverged : Verdict::within_floor)
         << found.reason;
   }

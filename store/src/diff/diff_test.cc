@@ -317,16 +317,6 @@ TEST_F(DiffRuns, FiguresOfALayerMeetThoseOfItsHeads) {
   EXPECT_TRUE(said);
 }
 
-TEST_F(DiffRuns, TimingsAreShownNotJudged) {
-  TestRun a = clean_run(), b = clean_run();
-  a.attempts[0].records["timing"] = {{{"request", "p1"}, {"decode_s", 1.0}}};
-  b.attempts[0].records["timing"] = {{{"request", "p1"}, {"decode_s", 9.0}}};
-  const Diff found = compare(a, b);
-  EXPECT_EQ(found.verdict, Verdict::identical);
-  ASSERT_EQ(found.timings.size(), 1u);
-  EXPECT_EQ(found.timings[0].difference, 8);
-}
-
 TEST_F(DiffRuns, MarkdownSaysHowManyRowsItLeftOut) {
   TestRun other = clean_run();
   for (Json& record : other.attempts[0].records["readout"]) {

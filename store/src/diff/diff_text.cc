@@ -1,7 +1,9 @@
 #include <algorithm>
+#include <array>
 #include <cmath>
-#include <nlohmann/json.hpp>
+#include <cstdio>
 
+#include "contract/text.h"
 #include "store/diff.h"
 #include "text/markdown.h"
 
@@ -17,12 +19,9 @@ std::string words(Verdict verdict) {
 
 using Arms = std::map<std::string, std::string>;
 
-std::string side_line(std::string_view side, const RunSummary& run, const Arms& arms) {
-  std::string line = std::string(side) + "  " + code_span(run.run) + "  ";
-  for (const auto& [axis, value] : arms) {
-    line += "**" + escape_markdown(axis + "=" + value) + "**, ";
-  }
-  line += escape_markdown(run.milestone) + ", " + run.provenance;
+std::string run_line(const RunSummary& run) {
+  std::string line =
+      code_span(run.run) + "  " + escape_markdown(run.milestone) + ", " + run.provenance;
   if (!run.started_at.empty()) line += ", " + run.started_at;
   if (!run.commit.empty()) line += ", commit " + escape_markdown(run.commit.substr(0, 12));
   if (run.cells_ok < run.cells) {
@@ -30,6 +29,64 @@ std::string side_line(std::string_view side, const RunSummary& run, const Arms& 
             " cells failed";
   }
   return line;
+}
+
+std::string side_lines(std::string_view side, const std::vector<RunSummary>& runs,
+                       const Arms& arms) {
+  constexpr size_t kMostRuns = 10;
+  std::string out = std::string(side) + "  ";
+  for (const auto& [axis, value] : arms) out += "**" + escape_markdown(axis + "=" + value) + "** ";
+  if (!arms.empty()) out += " ";
+  if (runs.size() == 1) return out + run_line(runs[0]) + "  \n";
+  out += std::to_string(runs.size()) + " runs; records of one key are repeats of each other  \n";
+  for (size_t i = 0; i < std::min(kMostRuns, runs.size()); ++i)
+    out += "   " + run_line(runs[i]) + "  \n";
+  if (runs.size() > kMostRuns)
+    out += "   … " + std::to_string(runs.size() - kMostRuns) + " more (all: --json)  \n";
+  return out;
+}
+
+// What a side's runs do not have in common, before anything is compared with the other side.
+std::string mixed_text(std::string_view side, const std::vector<Mixed>& mixed) {
+  if (mixed.empty()) return "";
+  std::vector<std::string> parts;
+  for (const Mixed& one : mixed) parts.push_back(one.what + " " + joined(one.values, " | "));
+  return "\n**" + std::string(side) + " mixes** " + escape_markdown(joined(parts, "; ")) +
+         ". What lies between those runs is not noise: of their values the two farthest apart are "
+         "judged.\n";
+}
+
+// Four digits: a timing has no more.
+std::string short_number(double value) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.4g", value);
+  return text.data();
+}
+
+std::string samples_text(const std::vector<double>& samples, double its_median) {
+  if (samples.size() >= kFewestSamples)
+    return short_number(its_median) + " (" + std::to_string(samples.size()) + ")";
+  std::vector<std::string> all;
+  for (const double value : samples) all.push_back(short_number(value));
+  return joined(all, ", ");
+}
+
+std::string words(const TimingDiff& timing) {
+  switch (timing.verdict) {
+    case TimingVerdict::slower:
+      return "slower";
+    case TimingVerdict::faster:
+      return "faster";
+    case TimingVerdict::no_difference:
+      return "no difference seen";
+    case TimingVerdict::same_records:
+      return "from the cache: not measured twice";
+    case TimingVerdict::too_few:
+      break;
+  }
+  const std::string a = std::to_string(timing.a.size()), b = std::to_string(timing.b.size());
+  return (a == b ? a : a + " and " + b) + (a == "1" && b == "1" ? " sample" : " samples") +
+         ": no interval";
 }
 
 std::string number_or_dash(double value) { return std::isnan(value) ? "–" : number_text(value); }
@@ -62,18 +119,6 @@ MarkdownTable metric_table(const std::vector<MetricDiff>& metrics, size_t most_r
 std::string more(size_t total, size_t shown) {
   if (total <= shown) return "";
   return "\n" + std::to_string(total - shown) + " more (--top " + std::to_string(total) + ")\n";
-}
-
-nlohmann::ordered_json to_json(const RunSummary& run, const Arms& arms) {
-  return {{"run", run.run},
-          {"milestone", run.milestone},
-          {"arms", arms},
-          {"provenance", run.provenance},
-          {"status", run.status},
-          {"commit", run.commit},
-          {"started_at", run.started_at},
-          {"cells", run.cells},
-          {"cells_ok", run.cells_ok}};
 }
 
 // Where both agree: figures that are identical in every record, by name; and how far the others
@@ -113,6 +158,50 @@ std::string figures_text(const std::vector<FigureTally>& figures, size_t most_ro
          more(rows, most_rows) + "\nRecord by record, the worst first:\n";
 }
 
+std::string query_line(const Diff& diff, size_t place, const std::string& metric) {
+  return code_span(query_command("", query_of(diff, place, metric)));
+}
+
+std::string timings_text(const Diff& diff, size_t most_rows, bool with_queries) {
+  if (diff.timings.empty()) return "";
+  std::string out =
+      "\n## Timings\n\nEvery repeat of every run is a sample: all of them, or from " +
+      std::to_string(kFewestSamples) +
+      " on their median (and how many). B/A: 95 % interval of the ratio of the medians. ";
+  out += diff.timings_count ? "They count (--timings).\n"
+                            : "They are no part of the verdict (--timings: they are).\n";
+  if (!diff.timing_confounders.empty()) {
+    out += "\n**Not the same machine** (" + escape_markdown(joined(diff.timing_confounders, ", ")) +
+           "): a difference need not come from what was compared.\n";
+  }
+  MarkdownTable table{
+      {"figure", "where", "A", "B", "B/A", "verdict"},
+      {Align::left, Align::left, Align::right, Align::right, Align::right, Align::left},
+      {}};
+  std::string queries;
+  int64_t judged = 0;
+  for (const TimingDiff& timing : diff.timings) {
+    if (timing.compared.difference) ++judged;
+    if (table.rows.size() == most_rows) continue;
+    const auto& ratio = timing.compared.ratio;
+    const std::string unit = timing.unit.empty() ? "" : " [" + timing.unit + "]";
+    table.rows.push_back(
+        {escape_markdown(timing.kind + "." + timing.metric + unit), escape_markdown(timing.key),
+         samples_text(timing.a, timing.compared.a), samples_text(timing.b, timing.compared.b),
+         ratio ? short_number(ratio->low) + " … " + short_number(ratio->high) : "–",
+         words(timing)});
+    if (with_queries || queries.empty())
+      queries += "- " + query_line(diff, timing.place, timing.metric) + "\n";
+  }
+  constexpr int64_t kMany = 20;
+  if (judged >= kMany) {
+    out +=
+        "\nOf " + std::to_string(judged) + " judged, one in 20 looks different where nothing is.\n";
+  }
+  out += "\n" + to_markdown(table, TableStyle::padded) + more(diff.timings.size(), most_rows);
+  return out + (with_queries ? "\nTheir queries:\n\n" : "\nSamples of the first:\n\n") + queries;
+}
+
 // The first question after another verdict than identical: did the answers change?
 std::string answers_text(const std::vector<FigureTally>& figures) {
   for (const FigureTally& tally : figures) {
@@ -126,70 +215,83 @@ std::string answers_text(const std::vector<FigureTally>& figures) {
   return "";
 }
 
-nlohmann::ordered_json to_json(double value) {
-  if (std::isfinite(value)) return value;
-  if (std::isnan(value)) return nullptr;
-  return number_text(value);
-}
-
-nlohmann::ordered_json to_json(const std::vector<MetricDiff>& metrics) {
-  auto out = nlohmann::ordered_json::array();
-  for (const MetricDiff& metric : metrics) {
-    out.push_back({{"kind", metric.kind},
-                   {"metric", metric.metric},
-                   {"key", metric.key},
-                   {"a", metric.a},
-                   {"b", metric.b},
-                   {"difference", to_json(metric.difference)},
-                   {"floor", to_json(metric.floor)},
-                   {"verdict", to_string(metric.verdict)}});
-  }
-  return out;
-}
-
-}  // namespace
-
-std::string to_markdown(const Diff& diff, size_t most_rows) {
-  std::string out =
-      side_line("A", diff.a, diff.arms_a) + "  \n" + side_line("B", diff.b, diff.arms_b) + "\n\n";
-  out += "**" + words(diff.verdict) + "**";
-  if (!diff.reason.empty()) out += ": " + escape_markdown(diff.reason);
-  if (diff.verdict != Verdict::identical) out += answers_text(diff.figures);
-  out += "\n\n## What differs besides the figures\n\n";
-  if (diff.confounders.empty()) out += "nothing that was recorded\n";
-  if (!diff.confounders.empty()) {
+std::string confounders_text(const std::vector<Confounder>& confounders) {
+  std::string out;
+  if (confounders.empty()) out += "nothing that was recorded\n";
+  if (!confounders.empty()) {
     MarkdownTable table{{"what", "A", "B"}, {Align::left, Align::left, Align::left}, {}};
-    for (const Confounder& one : diff.confounders) {
+    for (const Confounder& one : confounders) {
       if (one.background) continue;
       table.rows.push_back(
           {escape_markdown(one.what), escape_markdown(one.a), escape_markdown(one.b)});
     }
     if (!table.rows.empty()) out += to_markdown(table, TableStyle::padded);
     for (const auto& [side, name] : {std::pair{'a', "A"}, std::pair{'b', "B"}}) {
-      const std::string names = unknown_to(side, diff.confounders);
+      const std::string names = unknown_to(side, confounders);
       if (!names.empty()) {
         out += "\nNot recorded in " + std::string(name) +
                ", so they may differ (values: --json): " + escape_markdown(names) + "\n";
       }
     }
   }
-  const bool other_arms = std::any_of(diff.variants.begin(), diff.variants.end(),
+  return out;
+}
+
+std::string arms_text(const std::vector<VariantPair>& variants) {
+  const bool other_arms = std::any_of(variants.begin(), variants.end(),
                                       [](const VariantPair& pair) { return !pair.same; });
-  if (other_arms) {
-    out += "\n## Arms compared\n\n";
-    MarkdownTable table{{"A", "B", "why"}, {Align::left, Align::left, Align::left}, {}};
-    for (const VariantPair& pair : diff.variants) {
-      table.rows.push_back({escape_markdown(pair.a), escape_markdown(pair.b),
-                            pair.same ? "the same" : escape_markdown(pair.note)});
+  if (!other_arms) return "";
+  MarkdownTable table{{"A", "B", "why"}, {Align::left, Align::left, Align::left}, {}};
+  for (const VariantPair& pair : variants) {
+    table.rows.push_back({escape_markdown(pair.a), escape_markdown(pair.b),
+                          pair.same ? "the same" : escape_markdown(pair.note)});
+  }
+  return "\n## Arms compared\n\n" + to_markdown(table, TableStyle::padded);
+}
+
+std::string one_sided_text(const std::vector<OneSided>& one_sided) {
+  std::string out;
+  if (!one_sided.empty()) {
+    out += "\n## Only on one side\n\n";
+    MarkdownTable table{{"side", "kind", "what", "records"},
+                        {Align::left, Align::left, Align::left, Align::right},
+                        {}};
+    for (const OneSided& one : one_sided) {
+      table.rows.push_back({one.side == 'a' ? "A" : "B", escape_markdown(one.kind),
+                            escape_markdown(shortened(one.what)),
+                            one.records > 0 ? std::to_string(one.records) : "–"});
     }
     out += to_markdown(table, TableStyle::padded);
   }
+  return out;
+}
+
+}  // namespace
+
+std::string to_markdown(const Diff& diff, size_t most_rows, bool with_queries) {
+  std::string out = side_lines("A", diff.runs_a, diff.arms_a) +
+                    side_lines("B", diff.runs_b, diff.arms_b) + mixed_text("A", diff.mixed_a) +
+                    mixed_text("B", diff.mixed_b) + "\n";
+  out += "**" + words(diff.verdict) + "**";
+  if (!diff.reason.empty()) out += ": " + escape_markdown(diff.reason);
+  if (diff.verdict != Verdict::identical) out += answers_text(diff.figures);
+  if (!diff.first_metric.empty())
+    out += "  \nIts records: " + query_line(diff, diff.first_place, diff.first_metric);
+  if (diff.shared > 0) {
+    out += "  \n" + std::to_string(diff.shared) + " of " + std::to_string(diff.records) +
+           " matched records are the same on both sides (from the cache): they were not measured "
+           "twice.";
+  }
+  out += "\n\n## What differs besides the figures\n\n" + confounders_text(diff.confounders) +
+         arms_text(diff.variants);
   out += "\n## Figures\n\n" + std::to_string(diff.matched) +
          " matched: " + std::to_string(diff.identical) + " identical, " +
          std::to_string(diff.within_floor) + " within floor, " + std::to_string(diff.diverged) +
          " diverged, " + std::to_string(diff.not_comparable) +
          " not comparable; records without a partner: " + std::to_string(diff.only_a) + " in A, " +
          std::to_string(diff.only_b) + " in B\n";
+  if (!diff.other_prompts.empty())
+    out += "\nNot comparable: " + escape_markdown(joined(diff.other_prompts, "; ")) + "\n";
   out += figures_text(diff.figures, most_rows);
   // What is identical needs no row.
   std::vector<MetricDiff> shown;
@@ -199,73 +301,12 @@ std::string to_markdown(const Diff& diff, size_t most_rows) {
     out += "\n" + to_markdown(metric_table(shown, most_rows), TableStyle::padded) +
            more(shown.size(), most_rows);
   }
-  if (!diff.one_sided.empty()) {
-    out += "\n## Only on one side\n\n";
-    MarkdownTable table{{"side", "kind", "what", "records"},
-                        {Align::left, Align::left, Align::left, Align::right},
-                        {}};
-    for (const OneSided& one : diff.one_sided) {
-      table.rows.push_back({one.side == 'a' ? "A" : "B", escape_markdown(one.kind),
-                            escape_markdown(shortened(one.what)),
-                            one.records > 0 ? std::to_string(one.records) : "–"});
-    }
-    out += to_markdown(table, TableStyle::padded);
+  if (with_queries && !shown.empty()) {
+    out += "\nTheir queries:\n\n";
+    for (size_t i = 0; i < std::min(most_rows, shown.size()); ++i)
+      out += "- " + query_line(diff, shown[i].place, shown[i].metric) + "\n";
   }
-  if (!diff.timings.empty()) {
-    out += "\n## Timings (not judged)\n\n";
-    MarkdownTable table = metric_table(diff.timings, most_rows);
-    table.headers.resize(5);
-    table.aligns.resize(5);
-    for (auto& row : table.rows) row.resize(5);
-    out += to_markdown(table, TableStyle::padded) + more(diff.timings.size(), most_rows);
-  }
-  return out;
-}
-
-std::string to_json(const Diff& diff) {
-  nlohmann::ordered_json out;
-  out["a"] = to_json(diff.a, diff.arms_a);
-  out["b"] = to_json(diff.b, diff.arms_b);
-  out["verdict"] = to_string(diff.verdict);
-  out["reason"] = diff.reason;
-  out["exit_code"] = exit_code(diff);
-  out["matched"] = diff.matched;
-  out["identical"] = diff.identical;
-  out["within_floor"] = diff.within_floor;
-  out["diverged"] = diff.diverged;
-  out["not_comparable"] = diff.not_comparable;
-  out["only_a"] = diff.only_a;
-  out["only_b"] = diff.only_b;
-  out["confounders"] = nlohmann::ordered_json::array();
-  for (const Confounder& one : diff.confounders) {
-    out["confounders"].push_back(
-        {{"what", one.what}, {"a", one.a}, {"b", one.b}, {"background", one.background}});
-  }
-  out["variants"] = nlohmann::ordered_json::array();
-  for (const VariantPair& pair : diff.variants) {
-    out["variants"].push_back(
-        {{"a", pair.a}, {"b", pair.b}, {"same", pair.same}, {"note", pair.note}});
-  }
-  out["figures"] = nlohmann::ordered_json::array();
-  for (const FigureTally& tally : diff.figures) {
-    out["figures"].push_back({{"kind", tally.kind},
-                              {"metric", tally.metric},
-                              {"identical", tally.identical},
-                              {"within_floor", tally.within_floor},
-                              {"diverged", tally.diverged},
-                              {"largest_difference", to_json(tally.largest)},
-                              {"where", tally.where}});
-  }
-  out["metrics"] = to_json(diff.metrics);
-  out["one_sided"] = nlohmann::ordered_json::array();
-  for (const OneSided& one : diff.one_sided) {
-    out["one_sided"].push_back({{"side", std::string(1, one.side)},
-                                {"kind", one.kind},
-                                {"what", one.what},
-                                {"records", one.records}});
-  }
-  out["timings"] = to_json(diff.timings);
-  return out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  return out + one_sided_text(diff.one_sided) + timings_text(diff, most_rows, with_queries);
 }
 
 }  // namespace greta::store

@@ -1,6 +1,9 @@
-// "B3.21", "B3.21@recorded", "B3.21@RUN", a run's name: which run is meant.
+// "B3.21", "B3.21@recorded", "B3.21@RUN", a run's name: which run is meant. 'B3.2*', 'B3.21@*',
+// commit:abc123: which runs are.
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "contract/text.h"
 #include "tables/store_impl.h"
@@ -15,13 +18,13 @@ struct Candidate {
   bool accepted = false;
 };
 
-Result<std::vector<Candidate>> candidates(Database& db, std::string_view where,
-                                          std::string_view value) {
+template <class... Texts>
+Result<std::vector<Candidate>> candidates(Database& db, std::string_view where, Texts... values) {
   TRY_ASSIGN(Statement rows,
              db.prepare("SELECT id, name, milestone, provenance, " + std::string(kRunStatusSql) +
                         ", accepted FROM run r WHERE " + std::string(where) +
                         " ORDER BY started_at DESC, id DESC"));
-  rows.bind_all(value);
+  rows.bind_all(values...);
   std::vector<Candidate> out;
   while (true) {
     TRY_ASSIGN(const bool row, rows.step());
@@ -116,7 +119,100 @@ Result<Selection> select_prefix(Database& db, const std::string& prefix,
   return fail(Exit::usage, "`" + printable(selector) + "` may be " + printable(list, 400));
 }
 
+constexpr std::string_view kCommit = "commit:", kRecorded = "recorded";
+
+bool is_glob(std::string_view text) { return text.find_first_of("*?[") != std::string_view::npos; }
+
+std::vector<Selection> complete_ones(const std::vector<Candidate>& runs) {
+  std::vector<Selection> out;
+  for (const Candidate& run : runs)
+    if (run.status == "complete") out.push_back(selection(run, Selection::Why::exact));
+  return out;
+}
+
+// The run that stands for each milestone; those that have none are left out.
+Result<std::vector<Selection>> standing_runs(Database& db, std::string_view milestones) {
+  TRY_ASSIGN(const auto runs, candidates(db, "purpose = 'run' AND milestone GLOB ?", milestones));
+  std::map<std::string, std::vector<Candidate>> by_milestone;
+  for (const Candidate& run : runs) by_milestone[run.milestone].push_back(run);
+  std::vector<Selection> out;
+  for (const auto& [milestone, its] : by_milestone)
+    if (const auto chosen = select_milestone(milestone, its)) out.push_back(*chosen);
+  return out;
+}
+
+Result<std::vector<Selection>> runs_of_commit(Store& store, const std::string& commit) {
+  TRY_ASSIGN(const auto runs,
+             store.list({.status = "complete", .provenance = "executed", .commit = commit}));
+  std::vector<Selection> out;
+  for (const RunSummary& run : runs) {
+    if (run.purpose != "run") continue;
+    out.push_back(
+        {.run = run.id, .name = run.run, .milestone = run.milestone, .provenance = run.provenance});
+  }
+  return out;
+}
+
+// The newest recorded figures of each milestone.
+Result<std::vector<Selection>> recorded_runs(Database& db, std::string_view milestones) {
+  TRY_ASSIGN(const auto runs,
+             candidates(db, "provenance = 'recorded' AND milestone GLOB ?", milestones));
+  std::vector<Selection> out;
+  std::set<std::string> known;
+  for (const Candidate& run : runs)
+    if (known.insert(run.milestone).second) out.push_back(selection(run, Selection::Why::exact));
+  return out;
+}
+
+Result<std::vector<Selection>> matching_runs(Store& store, Database& db,
+                                             const std::string& selector) {
+  if (selector.starts_with(kCommit)) {
+    const std::string commit = selector.substr(kCommit.size());
+    if (commit.empty())
+      return fail(Exit::usage, "`commit:`: the first digits of a commit after it");
+    return runs_of_commit(store, commit);
+  }
+  const size_t at = selector.find('@');
+  if (at == std::string::npos) return standing_runs(db, selector);
+  const std::string milestones = selector.substr(0, at), names = selector.substr(at + 1);
+  if (names == kRecorded) return recorded_runs(db, milestones);
+  TRY_ASSIGN(const auto runs,
+             candidates(db,
+                        "purpose = 'run' AND provenance = 'executed' AND milestone GLOB ?"
+                        " AND name GLOB ?",
+                        milestones, names));
+  return complete_ones(runs);
+}
+
+Result<std::vector<Selection>> select_part(Store& store, Database& db,
+                                           const std::string& selector) {
+  if (!is_glob(selector) && !selector.starts_with(kCommit)) {
+    TRY_ASSIGN(const Selection one, store.select(selector));
+    return std::vector{one};
+  }
+  TRY_ASSIGN(auto out, matching_runs(store, db, selector));
+  if (!out.empty()) return out;
+  TRY_ASSIGN(const auto names, known_names(db));
+  return fail(Exit::usage,
+              "no complete run matches `" + printable(selector) + "`" +
+                  (names.empty() ? "; the store holds no runs" : did_you_mean(selector, names)));
+}
+
 }  // namespace
+
+Result<std::vector<Selection>> Store::select_all(std::string_view selectors) {
+  std::vector<Selection> out;
+  std::set<int64_t> known;
+  while (true) {
+    const size_t comma = selectors.find(',');
+    TRY_ASSIGN(const auto part,
+               select_part(*this, impl_->db, std::string(selectors.substr(0, comma))));
+    for (const Selection& one : part)
+      if (known.insert(one.run).second) out.push_back(one);
+    if (comma == std::string_view::npos) return out;
+    selectors.remove_prefix(comma + 1);
+  }
+}
 
 Result<Selection> Store::select(std::string_view selector) {
   Database& db = impl_->db;

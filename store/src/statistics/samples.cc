@@ -49,16 +49,21 @@ std::optional<Interval> bootstrap_interval(const std::vector<double>& samples) {
 }
 
 SampleComparison compare_samples(const std::vector<double>& a, const std::vector<double>& b) {
-  SampleComparison out{.a = median(a), .b = median(b), .difference = {}};
+  SampleComparison out{.a = median(a), .b = median(b), .difference = {}, .ratio = {}};
   if (a.size() < kFewestSamples || b.size() < kFewestSamples) return out;
   Draw draw(kBootstrapSeed);
   std::vector<double> scratch;
-  std::array<double, kResamples> differences{};
-  for (double& value : differences) {
+  std::array<double, kResamples> differences{}, ratios{};
+  for (size_t i = 0; i < kResamples; ++i) {
     const double of_b = median_of_resample(b, draw, scratch);
-    value = of_b - median_of_resample(a, draw, scratch);
+    const double of_a = median_of_resample(a, draw, scratch);
+    differences[i] = of_b - of_a;
+    ratios[i] = of_b / of_a;
   }
   out.difference = middle_of(differences);
+  const auto positive = [](double value) { return value > 0; };
+  if (std::all_of(a.begin(), a.end(), positive) && std::all_of(b.begin(), b.end(), positive))
+    out.ratio = middle_of(ratios);
   return out;
 }
 

@@ -181,7 +181,8 @@ std::string query_command(std::string_view run, std::string_view sql) {
     if (std::string_view("\\\"$`").find(c) != std::string_view::npos) quoted += '\\';
     quoted += c;
   }
-  return "greta query --run " + std::string(run) + " \"" + quoted + "\"";
+  const std::string scope = run.empty() ? "" : "--run " + std::string(run) + " ";
+  return "greta query " + scope + "\"" + quoted + "\"";
 }
 
 std::string query_note(std::string_view run, std::string_view sql) {

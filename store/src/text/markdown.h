@@ -34,7 +34,7 @@ struct MarkdownTable {
 enum class TableStyle { compact, padded };  // padded: columns line up in a terminal
 std::string to_markdown(const MarkdownTable& table, TableStyle style = TableStyle::compact);
 
-// greta query --run NAME "SQL" as one shell command.
+// greta query --run NAME "SQL" as one shell command; without --run where `run` is empty.
 std::string query_command(std::string_view run, std::string_view sql);
 // The line (or, for SQL of several lines, the block) that stands under a table.
 std::string query_note(std::string_view run, std::string_view sql);
