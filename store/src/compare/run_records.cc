@@ -141,9 +141,10 @@ Result<RecordSet> RecordSet::load(Store& store, const std::map<std::string, int6
     ids[name] = RepeatId{group, static_cast<int64_t>(names.size()), 0};
     names.push_back(quoted_text(name));
   }
+  // The + keeps SQLite from reading the records of every run in their order.
   TRY_ASSIGN(Table table, select(store, -1,
                                  columns_of(kind, keys) + " WHERE run IN (" + joined(names, ", ") +
-                                     ") ORDER BY record"));
+                                     ") ORDER BY +record"));
   RecordSet out;
   for (auto& row : table.rows) {
     RepeatId id = ids[row[kRun].text];

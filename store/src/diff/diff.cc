@@ -420,14 +420,17 @@ void Differ::conclude() {
     return std::tie(x.badness, x.metric.kind, x.place) <
            std::tie(y.badness, y.metric.kind, y.place);
   });
-  // In one place the error tells more than what was counted, and a hash tells least; the worst of
-  // equals comes first already.
-  const auto tells_less = [](const Judged& one) { return one.sort >= Sort::counted; };
+  // Of one place the error against the reference, then what else has a size; the worst of equals
+  // comes first already.
+  const auto telling = [](const Judged& one) {
+    if (one.sort >= Sort::yardstick) return 2;
+    return one.metric.metric == "rel_l2" ? 0 : 1;
+  };
   const Judged* first = nullptr;
   for (const Judged& one : judged_) {
     if (one.metric.verdict != Verdict::diverged) break;
     if (first == nullptr ||
-        std::pair(one.place, tells_less(one)) < std::pair(first->place, tells_less(*first))) {
+        std::pair(one.place, telling(one)) < std::pair(first->place, telling(*first))) {
       first = &one;
     }
   }

@@ -30,6 +30,7 @@ Sort sort_of(const FieldInfo& field, const Value& a, const Value& b) {
   if (!is_number(a)) return Sort::no_distance;
   if (field.type == "boolean") return Sort::truth;
   if (field.column == "top1_id") return Sort::answer;
+  if (field.column == "bound" || field.column == "ref_rms") return Sort::yardstick;
   const bool whole =
       field.type == "integer" || (a.type == Value::Type::integer && b.type == a.type);
   return whole ? Sort::counted : Sort::measured;

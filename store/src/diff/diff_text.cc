@@ -184,7 +184,7 @@ std::string timings_text(const Diff& diff, size_t most_rows, bool with_queries) 
     if (timing.compared.difference) ++judged;
     if (table.rows.size() == most_rows) continue;
     const auto& ratio = timing.compared.ratio;
-    const std::string unit = timing.unit.empty() ? "" : " [" + timing.unit + "]";
+    const std::string unit = timing.unit.empty() ? "" : " (" + timing.unit + ")";
     table.rows.push_back(
         {escape_markdown(timing.kind + "." + timing.metric + unit), escape_markdown(timing.key),
          samples_text(timing.a, timing.compared.a), samples_text(timing.b, timing.compared.b),
