@@ -142,7 +142,8 @@ TEST_F(StoreCommands, ADiffForCiHasACaseForEveryFigure) {
   const std::string line = "{\"phase\":\"decode0\",\"top1_id\":7,\"gap\":";
   const std::string a = run_with("M0", "2026-02-03T10:00:00.000Z", line + "1.5}\n");
   const std::string b = run_with("M1", "2026-02-04T10:00:00.000Z", line + "1.25}\n");
-  const Answer same = greta({"diff", a, a, "--junit"});
+  const std::string twin = run_with("M2", "2026-02-05T10:00:00.000Z", line + "1.5}\n");
+  const Answer same = greta({"diff", a, twin, "--junit"});
   EXPECT_EQ(same.exit_code, 0);
   EXPECT_NE(same.out.find("tests=\"2\" failures=\"0\" errors=\"0\""), std::string::npos)
       << same.out;
@@ -152,6 +153,37 @@ TEST_F(StoreCommands, ADiffForCiHasACaseForEveryFigure) {
                            "<testcase classname=\"readout\" name=\"top1_id\"/>",
                            "<failure type=\"diverged\" message=\"1 of 1 differ beyond the floor"})
     EXPECT_NE(other.out.find(part), std::string::npos) << part << other.out;
+}
+
+TEST_F(StoreCommands, ADiffOfSets) {
+  const auto gap = [](const char* value) {
+    return std::string("{\"phase\":\"decode0\",\"gap\":") + value + "}\n";
+  };
+  run_with("M0", "2026-02-03T10:00:00.000Z", gap("1.5"));
+  run_with("M1", "2026-02-04T10:00:00.000Z", gap("1.25"));
+  run_with("N", "2026-02-05T10:00:00.000Z", gap("1.375"));
+  const struct {
+    const char* a;
+    const char* b;
+    int exit_code;
+    const char* part;
+  } cases[] = {
+      {"M0,M1", "N", 0, "2 runs; records of one key are repeats"},
+      {"M*", "N", 0, "2 runs"},
+      {"M0", "N", 1, "first at readout.gap"},
+      {"M0", "M0@*", 2, "compared with itself"},
+      {"M9*", "N", 2, "no complete run matches `M9*`"},
+      {"commit:c0ffee", "N", 2, "compared with itself"},
+  };
+  for (const auto& c : cases) {
+    const Answer answer = greta({"diff", c.a, c.b});
+    EXPECT_EQ(answer.exit_code, c.exit_code) << c.a << "\n" << answer.out << answer.err;
+    EXPECT_NE((answer.out + answer.err).find(c.part), std::string::npos)
+        << answer.out << answer.err;
+  }
+  EXPECT_EQ(greta({"diff", "M*", "N", "--timings"}).exit_code, 3) << "no timing has samples enough";
+  EXPECT_NE(greta({"diff", "M0", "N", "--show-sql"}).out.find("Their queries"), std::string::npos);
+  EXPECT_EQ(SortedJson::parse(greta({"diff", "M*", "N", "--json"}).out)["a"]["runs"].size(), 2u);
 }
 
 TEST_F(StoreCommands, TheLatestStandsInUntilOneIsAccepted) {

@@ -65,6 +65,12 @@ double numeric_floor(const KindInfo& kind, size_t field, const std::vector<Value
   if (context.b_printed) floor += printed_half_unit(b[field]);
   const double bound = std::max(size_of(kind, "bound", a), size_of(kind, "bound", b));
   if (name == "rel_l2") return std::max(floor, bound);
+  // The error of one arm of a record, or of one tensor of it that has a bound of its own.
+  if (name.ends_with("_rel_l2")) {
+    const std::string its = name.substr(0, name.size() - 6) + "bound";
+    const double own = std::max(size_of(kind, its, a), size_of(kind, its, b));
+    if (own > 0 || bound > 0) return std::max(floor, own > 0 ? own : bound);
+  }
 
   const std::string tensor = tensor_of(name);
   const std::string prefix = tensor.empty() ? "" : tensor + "_";

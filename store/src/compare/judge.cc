@@ -61,7 +61,9 @@ Judgement FigureJudge::judge(size_t field, const std::vector<Value>& a,
   Judgement out = judge_value(field, a, b);
   if (out.verdict == Verdict::diverged && is_place_of_noise(field, a, b))
     out.verdict = Verdict::within_floor;
-  if (kind_.fields[field].role != FieldRole::hash && kind_.fields[field].type != "hash") return out;
+  // A sample of a tensor's elements says as little of how far apart they are.
+  const std::string& type = kind_.fields[field].type;
+  if (kind_.fields[field].role != FieldRole::hash && type != "hash" && type != "list") return out;
   const bool within = std::isinf(repeat_floor_[field]) || explained(field, a, b);
   out.floor = 0;  // hashes are not nearly equal
   if (out.verdict != Verdict::identical)
@@ -119,12 +121,22 @@ bool FigureJudge::explained(size_t field, const std::vector<Value>& a,
                             const std::vector<Value>& b) const {
   const std::string& name = kind_.fields[field].column;
   const std::string prefix = name.ends_with("_hash") ? name.substr(0, name.size() - 4) : "";
-  bool moved = false;
-  for (size_t i = 0; i < kind_.fields.size(); ++i) {
+  const auto measured = [&](size_t i) {
     const FieldInfo& other = kind_.fields[i];
-    if (other.role != FieldRole::value || !other.column.starts_with(prefix)) continue;
-    if (!is_number(a[i]) || !is_number(b[i]) || same_value(a[i], b[i])) continue;
-    if (judge_value(i, a, b).verdict == Verdict::diverged) return false;
+    return other.role == FieldRole::value && other.type != "integer" && other.type != "boolean" &&
+           is_number(a[i]) && is_number(b[i]);
+  };
+  std::vector<size_t> own, all;  // statistics of the same tensor, by their name, and of the record
+  for (size_t i = 0; i < kind_.fields.size(); ++i) {
+    if (!measured(i)) continue;
+    all.push_back(i);
+    if (kind_.fields[i].column.starts_with(prefix)) own.push_back(i);
+  }
+  bool moved = false;
+  for (const size_t i : own.empty() ? all : own) {
+    if (same_value(a[i], b[i])) continue;
+    if (judge_value(i, a, b).verdict == Verdict::diverged && !is_place_of_noise(i, a, b))
+      return false;
     moved = true;
   }
   return moved;

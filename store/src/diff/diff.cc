@@ -84,6 +84,7 @@ class Differ {
   std::map<std::string, bool> other_bytes_;                // prompt → its bytes differ
   std::set<std::pair<size_t, std::string>> other_tokens_;  // arms and prompt: fed other tokens
   std::set<std::string> other_prompts_es_;                 // Diff::other_prompts in Spanish
+  std::map<std::pair<char, std::string>, int64_t> lonely_arms_;  // side and variant → records
   FloorContext floors_;
   std::vector<Judged> judged_;
   std::map<std::pair<std::string, std::string>, FigureTally> tallies_;  // by kind and figure
@@ -112,6 +113,8 @@ Result<Diff> Differ::run() {
   for (const KindInfo& kind : kinds) TRY(compare_kind(kind));
   TRY(add_wall_seconds(store_, sides_, out_));
   sort_timings(out_.timings);
+  for (const auto& [arm, count] : lonely_arms_)
+    out_.one_sided.push_back(OneSided{"all kinds", arm.first, "variant " + arm.second, count});
   conclude();
   return std::move(out_);
 }
@@ -141,7 +144,7 @@ Result<> Differ::compare_kind(const KindInfo& kind) {
       if (paired || its.empty()) continue;
       const auto count = static_cast<int64_t>(its.size());
       (side == 'a' ? out_.only_a : out_.only_b) += count;
-      out_.one_sided.push_back(OneSided{kind.name, side, "variant " + variant.name, count});
+      lonely_arms_[{side, variant.name}] += count;
     }
   }
   return {};

@@ -46,11 +46,25 @@ std::string side_lines(std::string_view side, const std::vector<RunSummary>& run
   return out;
 }
 
+// "a | b | c | … (100 in all)": JSON has them whole.
+std::string few_of(const std::string& values) {
+  constexpr size_t kMost = 4;
+  constexpr std::string_view kBetween = " | ";
+  size_t count = 1, cut = std::string::npos;
+  for (size_t at = values.find(kBetween); at != std::string::npos;
+       at = values.find(kBetween, at + kBetween.size())) {
+    if (count++ == kMost) cut = at;
+  }
+  if (count <= kMost + 1) return values;
+  return values.substr(0, cut) + " | … (" + std::to_string(count) + " in all)";
+}
+
 // What a side's runs do not have in common, before anything is compared with the other side.
 std::string mixed_text(std::string_view side, const std::vector<Mixed>& mixed) {
   if (mixed.empty()) return "";
   std::vector<std::string> parts;
-  for (const Mixed& one : mixed) parts.push_back(one.what + " " + joined(one.values, " | "));
+  for (const Mixed& one : mixed)
+    parts.push_back(one.what + " " + few_of(joined(one.values, " | ")));
   return "\n**" + std::string(side) + " mixes** " + escape_markdown(joined(parts, "; ")) +
          ". What lies between those runs is not noise: of their values the two farthest apart are "
          "judged.\n";
@@ -158,8 +172,11 @@ std::string figures_text(const std::vector<FigureTally>& figures, size_t most_ro
          more(rows, most_rows) + "\nRecord by record, the worst first:\n";
 }
 
-std::string query_line(const Diff& diff, size_t place, const std::string& metric) {
-  return code_span(query_command("", query_of(diff, place, metric)));
+// Many runs make long queries: those only where they were asked for.
+std::string query_line(const Diff& diff, size_t place, const std::string& metric, bool asked) {
+  constexpr size_t kLongest = 2000;
+  const std::string command = query_command("", query_of(diff, place, metric));
+  return asked || command.size() <= kLongest ? code_span(command) : "a long query: --show-sql";
 }
 
 std::string timings_text(const Diff& diff, size_t most_rows, bool with_queries) {
@@ -191,7 +208,7 @@ std::string timings_text(const Diff& diff, size_t most_rows, bool with_queries) 
          ratio ? short_number(ratio->low) + " … " + short_number(ratio->high) : "–",
          words(timing)});
     if (with_queries || queries.empty())
-      queries += "- " + query_line(diff, timing.place, timing.metric) + "\n";
+      queries += "- " + query_line(diff, timing.place, timing.metric, with_queries) + "\n";
   }
   constexpr int64_t kMany = 20;
   if (judged >= kMany) {
@@ -222,8 +239,8 @@ std::string confounders_text(const std::vector<Confounder>& confounders) {
     MarkdownTable table{{"what", "A", "B"}, {Align::left, Align::left, Align::left}, {}};
     for (const Confounder& one : confounders) {
       if (one.background) continue;
-      table.rows.push_back(
-          {escape_markdown(one.what), escape_markdown(one.a), escape_markdown(one.b)});
+      table.rows.push_back({escape_markdown(one.what), escape_markdown(few_of(one.a)),
+                            escape_markdown(few_of(one.b))});
     }
     if (!table.rows.empty()) out += to_markdown(table, TableStyle::padded);
     for (const auto& [side, name] : {std::pair{'a', "A"}, std::pair{'b', "B"}}) {
@@ -276,7 +293,8 @@ std::string to_markdown(const Diff& diff, size_t most_rows, bool with_queries) {
   if (!diff.reason.empty()) out += ": " + escape_markdown(diff.reason);
   if (diff.verdict != Verdict::identical) out += answers_text(diff.figures);
   if (!diff.first_metric.empty())
-    out += "  \nIts records: " + query_line(diff, diff.first_place, diff.first_metric);
+    out +=
+        "  \nIts records: " + query_line(diff, diff.first_place, diff.first_metric, with_queries);
   if (diff.shared > 0) {
     out += "  \n" + std::to_string(diff.shared) + " of " + std::to_string(diff.records) +
            " matched records are the same on both sides (from the cache): they were not measured "
@@ -304,7 +322,7 @@ std::string to_markdown(const Diff& diff, size_t most_rows, bool with_queries) {
   if (with_queries && !shown.empty()) {
     out += "\nTheir queries:\n\n";
     for (size_t i = 0; i < std::min(most_rows, shown.size()); ++i)
-      out += "- " + query_line(diff, shown[i].place, shown[i].metric) + "\n";
+      out += "- " + query_line(diff, shown[i].place, shown[i].metric, true) + "\n";
   }
   return out + one_sided_text(diff.one_sided) + timings_text(diff, most_rows, with_queries);
 }
