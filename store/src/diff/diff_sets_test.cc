@@ -220,6 +220,17 @@ TEST_F(DiffSets, AHashIsExplainedByWhatMoved) {
   }
 }
 
+TEST_F(DiffSets, AFigureOfAllHeadsIsOneRow) {
+  TestRun other = clean_run();
+  for (Json& record : other.attempts[0].records["attn_decode_verify"])
+    if (record["layer"] == 1) record["attn_out_max"] = 0.5;
+  const Diff found = compare({{add(clean_run())}, {}}, {{add(other)}, {}});
+  EXPECT_EQ(found.diverged, 4) << "two heads of two prompts";
+  const std::string text = to_markdown(found, 20);
+  EXPECT_NE(text.find("layer=1, head=0 and 1 more heads"), std::string::npos) << text;
+  EXPECT_EQ(text.find("layer=1, head=1"), std::string::npos) << text;
+}
+
 TEST_F(DiffSets, EveryFigureHasItsQuery) {
   const int64_t a = with_gap(0.5), b = with_gap(9.0);
   const Diff found = compare({{a}, {}}, {{b}, {}});

@@ -2,6 +2,8 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <map>
+#include <tuple>
 
 #include "contract/text.h"
 #include "store/diff.h"
@@ -114,20 +116,54 @@ std::string shortened(const std::string& what) {
          " in all)";
 }
 
-MarkdownTable metric_table(const std::vector<MetricDiff>& metrics, size_t most_rows) {
+// Figures of a layer stand in the record of each of its heads: one row says it of all of them.
+struct ShownFigure {
+  const MetricDiff* metric = nullptr;
+  size_t alike = 0;  // how many more heads
+};
+
+std::string key_without_head(const std::string& key) {
+  const size_t at = key.find("head=");
+  if (at == std::string::npos) return key;
+  const size_t end = key.find(',', at);
+  return key.substr(0, at) + (end == std::string::npos ? "" : key.substr(end));
+}
+
+// What is identical needs no row.
+std::vector<ShownFigure> figures_to_show(const std::vector<MetricDiff>& metrics) {
+  std::vector<ShownFigure> out;
+  std::map<std::tuple<std::string, std::string, std::string, std::string, std::string>, size_t>
+      known;
+  for (const MetricDiff& metric : metrics) {
+    if (metric.verdict == Verdict::identical) continue;
+    const auto [at, fresh] = known.try_emplace(
+        {metric.kind, metric.metric, key_without_head(metric.key), metric.a, metric.b}, out.size());
+    const bool alike = !fresh && out[at->second].metric->floor == metric.floor;
+    if (alike) {
+      ++out[at->second].alike;
+    } else {
+      out.push_back({&metric, 0});
+    }
+  }
+  return out;
+}
+
+std::string figures_table(const std::vector<ShownFigure>& shown, size_t most_rows) {
   MarkdownTable table{{"figure", "where", "A", "B", "\\|A−B\\|", "floor", "verdict"},
                       {Align::left, Align::left, Align::right, Align::right, Align::right,
                        Align::right, Align::left},
                       {}};
-  for (size_t i = 0; i < std::min(most_rows, metrics.size()); ++i) {
-    const MetricDiff& metric = metrics[i];
+  for (size_t i = 0; i < std::min(most_rows, shown.size()); ++i) {
+    const MetricDiff& metric = *shown[i].metric;
     const bool judged = metric.verdict != Verdict::not_comparable;
+    const std::string alike =
+        shown[i].alike > 0 ? " and " + std::to_string(shown[i].alike) + " more heads" : "";
     table.rows.push_back({escape_markdown(metric.kind + "." + metric.metric),
-                          escape_markdown(metric.key), escape_markdown(metric.a),
+                          escape_markdown(metric.key + alike), escape_markdown(metric.a),
                           escape_markdown(metric.b), number_or_dash(metric.difference),
                           judged ? number_text(metric.floor) : "–", words(metric.verdict)});
   }
-  return table;
+  return to_markdown(table, TableStyle::padded);
 }
 
 std::string more(size_t total, size_t shown) {
@@ -311,18 +347,12 @@ std::string to_markdown(const Diff& diff, size_t most_rows, bool with_queries) {
   if (!diff.other_prompts.empty())
     out += "\nNot comparable: " + escape_markdown(joined(diff.other_prompts, "; ")) + "\n";
   out += figures_text(diff.figures, most_rows);
-  // What is identical needs no row.
-  std::vector<MetricDiff> shown;
-  std::copy_if(diff.metrics.begin(), diff.metrics.end(), std::back_inserter(shown),
-               [](const MetricDiff& metric) { return metric.verdict != Verdict::identical; });
-  if (!shown.empty()) {
-    out += "\n" + to_markdown(metric_table(shown, most_rows), TableStyle::padded) +
-           more(shown.size(), most_rows);
-  }
+  const std::vector<ShownFigure> shown = figures_to_show(diff.metrics);
+  if (!shown.empty()) out += "\n" + figures_table(shown, most_rows) + more(shown.size(), most_rows);
   if (with_queries && !shown.empty()) {
     out += "\nTheir queries:\n\n";
     for (size_t i = 0; i < std::min(most_rows, shown.size()); ++i)
-      out += "- " + query_line(diff, shown[i].place, shown[i].metric, true) + "\n";
+      out += "- " + query_line(diff, shown[i].metric->place, shown[i].metric->metric, true) + "\n";
   }
   return out + one_sided_text(diff.one_sided) + timings_text(diff, most_rows, with_queries);
 }
