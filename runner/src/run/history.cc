@@ -77,6 +77,16 @@ Error not_a_history(const YamlNode& node, const std::string& file) {
   return error;
 }
 
+std::vector<fs::path> history_files(const fs::path& repo_root) {
+  const fs::path folder = repo_root / "experiments" / "history";
+  std::error_code error;
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(folder, error))
+    if (entry.path().extension() == ".yaml") files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
 // The list of milestones that a history is.
 Result<YamlNode> read_history(const fs::path& file) {
   TRY_ASSIGN(const std::string text, read_file(file));
@@ -128,13 +138,16 @@ fs::path find_history(const fs::path& from) {
   return tree.empty() ? fs::path() : tree / below;
 }
 
+bool is_recorded(std::string_view milestone, const fs::path& repo_root) {
+  for (const fs::path& file : history_files(repo_root)) {
+    const auto names = history_milestones(file);
+    if (names && std::find(names->begin(), names->end(), milestone) != names->end()) return true;
+  }
+  return false;
+}
+
 Result<size_t> import_histories(store::Store& store, const fs::path& repo_root) {
-  const fs::path folder = repo_root / "experiments" / "history";
-  std::error_code error;
-  std::vector<fs::path> files;
-  for (const auto& entry : fs::directory_iterator(folder, error))
-    if (entry.path().extension() == ".yaml") files.push_back(entry.path());
-  std::sort(files.begin(), files.end());
+  const std::vector<fs::path> files = history_files(repo_root);
   for (const fs::path& file : files) TRY(import_history(store, file));
   return files.size();
 }

@@ -29,6 +29,9 @@ Result<std::vector<std::string>> history_milestones(const std::filesystem::path&
 // program; "" when there is none.
 std::filesystem::path find_history(const std::filesystem::path& from);
 
+// Whether one of them would bring in this milestone.
+bool is_recorded(std::string_view milestone, const std::filesystem::path& repo_root);
+
 // Every history file of `repo_root` (the folder that has experiments/history). Returns how many
 // there are.
 Result<size_t> import_histories(store::Store& store, const std::filesystem::path& repo_root);

@@ -7,6 +7,7 @@
 #include <iostream>
 
 #include "contract/text.h"
+#include "run/baselines.h"
 #include "run/plan_command.h"
 #include "spec/spec.h"
 #include "spec/spec_lint.h"
@@ -213,6 +214,18 @@ void print_mistakes(const Error& error, Json& out) {
   for (std::string line; std::getline(lines, line);) out.push_back(line);
 }
 
+// What the store says of the runs that gates compare with, where there is a store.
+std::vector<std::string> warnings_of_store(const Context& context, const Spec& spec) {
+  const bool asks = std::any_of(spec.expect.begin(), spec.expect.end(), [](const auto& gate) {
+    return gate.partner.what == store::Partner::What::run;
+  });
+  std::error_code error;
+  if (!asks || !std::filesystem::exists(context.find_store(), error)) return {};
+  auto store = context.open_store(store::Access::read_only);
+  if (!store) return {"the store cannot be asked for the runs of gates: " + store.error().str()};
+  return partner_warnings(*store, spec);
+}
+
 void plan(const Options& options, Context& context) {
   const auto vars = parse_vars(options.vars);
   if (!vars) return context.fail(vars.error());
@@ -225,6 +238,8 @@ void plan(const Options& options, Context& context) {
       continue;
     }
     for (const std::string& warning : checked->spec.warnings) context.say("warning: " + warning);
+    for (const std::string& warning : warnings_of_store(context, checked->spec))
+      context.say("warning: " + warning);
     specs.push_back(std::move(checked->spec));
     variants.push_back(std::move(checked->variants));
   }
@@ -250,7 +265,7 @@ void lint(const Options& options, Context& context) {
   size_t errors = 0, warnings = 0;
   for (const std::string& file : options.specs) {
     Json entry = {{"file", file}, {"errors", Json::array()}, {"warnings", Json::array()}};
-    const auto linted = lint_file(file, {.vars = *vars}, describe ? &*describe : nullptr);
+    auto linted = lint_file(file, {.vars = *vars}, describe ? &*describe : nullptr);
     if (!linted) {
       ++errors;
       print_mistakes(linted.error(), entry["errors"]);
@@ -260,6 +275,10 @@ void lint(const Options& options, Context& context) {
         context.fail(linted.error());
       }
     } else {
+      if (linted->spec) {
+        for (std::string& warning : warnings_of_store(context, *linted->spec))
+          linted->warnings.push_back(std::move(warning));
+      }
       warnings += linted->warnings.size();
       entry["warnings"] = linted->warnings;
       if (!context.json) {

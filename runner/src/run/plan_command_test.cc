@@ -19,10 +19,12 @@ struct Outcome {
   int exit_code = -1;
   std::string out, err;
 };
-Outcome run(const std::vector<std::string>& arguments, bool json = false) {
+Outcome run(const std::vector<std::string>& arguments, bool json = false,
+            const fs::path& store = {}) {
   CLI::App app;
   Context context;
   context.json = json;
+  context.store_path = store;
   register_plan(app, context);
   std::ostringstream out, err;
   std::streambuf* const cout = std::cout.rdbuf(out.rdbuf());
@@ -129,6 +131,35 @@ TEST_F(PlanCommand, LintPassesWithWarningsAndFailsWithMistakes) {
   EXPECT_EQ(warning.exit_code, 0);
   EXPECT_TRUE(warning.out.starts_with("warning: " + slip + ":4:11: prompt `a` holds"))
       << warning.out;
+}
+
+TEST_F(PlanCommand, GatesAskTheStoreForTheRunsThatTheyName) {
+  const TestFolder folder;
+  const auto gate = [&](const std::string& partner) {
+    std::string text = kSpec;
+    text.erase(text.find("expect:"));
+    return folder
+        .write("s.yaml",
+               text + "expect: [{id: g, metric: readout.gap, ratio_to: " + partner + ", le: 1}]\n")
+        .string();
+  };
+  const fs::path file = folder.path() / "store.sqlite";
+  EXPECT_EQ(run({"lint", gate("B9.99")}, false, file).out,
+            folder.path().string() + "/s.yaml: ok, 8 cells\n")
+      << "without a store there is nothing to ask";
+  ASSERT_TRUE(store::Store::open(file, store::Access::read_write));
+  const Outcome lint = run({"lint", gate("B9.99")}, false, file);
+  EXPECT_EQ(lint.exit_code, 0);
+  EXPECT_NE(lint.out.find("s.yaml:12:10: gate `g`: no run or milestone `B9.99`"), std::string::npos)
+      << lint.out;
+  EXPECT_NE(run({"plan", gate("B9.99")}, false, file).err.find("it measures nothing"),
+            std::string::npos);
+  EXPECT_EQ(run({"lint", gate("baseline")}, false, file).out.find("warning"), std::string::npos);
+  // Known from experiments/history, which lint does not bring in.
+  const std::string known = "experiments/history";
+  ASSERT_TRUE(fs::exists(known));
+  const Outcome recorded = run({"lint", gate("B3.21@recorded")}, false, file);
+  EXPECT_EQ(recorded.out.find("warning"), std::string::npos) << recorded.out;
 }
 
 TEST_F(PlanCommand, LintChecksFlagsAgainstTheEnginesDescription) {

@@ -317,6 +317,9 @@ Result<RunDone> run_task(const Context& context, const RunOptions& options, RunT
   TRY_ASSIGN(Recovered recovered, recover(store, layout, executor, cancel));
   say_recovered(recovered, progress);
   if (task.purpose == "run") TRY(check_baselines(store, task.spec));
+  bring_in_partners(store, task.spec);
+  for (const auto& warning : partner_warnings(store, task.spec))
+    progress.say("warning: " + warning);
   TRY_ASSIGN(Prepared prepared, prepare(task.spec, executor, task.pins, layout, progress, cancel));
   const fs::path lock_file = lock_file_of(task.spec.file);
   if (task.locked)

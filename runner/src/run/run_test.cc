@@ -193,6 +193,35 @@ TEST_F(Experiment, ADaemonOfTheEngineDoesNotOutliveIt) {
   EXPECT_EQ(left(), before);
 }
 
+TEST_F(Experiment, GatesCompareWithTheBaselineAndWithArms) {
+  const std::string gates =
+      "repeat: 2\nmatrix: {GRETA_SCALE: ['1', '2']}\nexpect:\n"
+      "  - {id: kept, metric: readout.gap, ratio_to: baseline, ge: 0.9, le: 1.1}\n"
+      "  - {id: floor, metric: readout.gap, within_floor_of: baseline}\n";
+  const std::string arm =
+      "  - {id: arm, metric: readout.gap, agg: median, ratio_to: {GRETA_SCALE: '1'}, gt: 1.6}\n";
+  const auto file = spec(gates + arm, "C");
+  EXPECT_EQ(run(file).value_or(-1), 3) << "there is no baseline";
+  EXPECT_NE(printed_.find("no run of C was accepted before"), std::string::npos) << printed_;
+  EXPECT_EQ(query("SELECT id, status, measured FROM gates ORDER BY position"),
+            "kept|not_measured|\nfloor|not_measured|\narm|pass|1.6666666666666667\n");
+  {
+    auto store = context_.open_store(store::Access::read_write);
+    ASSERT_TRUE(store && store->accept("C"));
+  }
+  EXPECT_EQ(run(file).value_or(-1), 3) << "the cells are the baseline's own";
+  EXPECT_NE(printed_.find("taken from the cache (--force"), std::string::npos) << printed_;
+  RunOptions force;
+  force.force = true;
+  EXPECT_EQ(run(file, force).value_or(-1), 0) << printed_;
+  EXPECT_EQ(run(spec(gates + "  - {id: arm, metric: readout.gap, ratio_to: {GRETA_SCALE: '1'}, "
+                             "le: 1.6}\n",
+                     "C"),
+                force)
+                .value_or(-1),
+            1);
+}
+
 TEST_F(Experiment, GatesDecideTheExitCode) {
   EXPECT_EQ(
       run(spec("expect: [{id: g, metric: readout.gap, agg: max, le: 1}]\n", "F")).value_or(-1), 1);

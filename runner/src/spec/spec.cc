@@ -198,13 +198,13 @@ class SpecReader {
   }
 
   void read_gates(const YamlNode& node) {
-    std::vector<std::string> axes;
-    for (const auto& [axis, values] : spec_.matrix) axes.push_back(axis);
     const bool known =
         std::all_of(spec_.engines.begin(), spec_.engines.end(),
                     [](const EngineSpec& engine) { return engine.adapter.name == "greta"; });
     const auto records = known ? RecordsKnown::yes : RecordsKnown::no;
-    spec_.expect = read_expect(node, axes, records, problems_, spec_.warnings);
+    spec_.expect = read_expect(node, spec_.matrix, records, problems_, spec_.warnings);
+    for (size_t i = 0; i < spec_.expect.size(); ++i)
+      spec_.places["expect." + spec_.expect[i].id] = node.items[i].place;
   }
 
   const YamlNode& root_;

@@ -115,7 +115,7 @@ struct Spec {
   std::vector<store::Gate> expect;
   std::vector<std::string> warnings;  // "file:line:col: …", in file order
   // Where the rest stood, by path: "milestone", "matrix.GRETA_X", "matrix.GRETA_X[1]" (its second
-  // value), "include[0]", "exclude[0]", "decode.backend", "engine.image", …
+  // value), "include[0]", "exclude[0]", "expect.ID", "decode.backend", "engine.image", …
   std::map<std::string, Place> places;
 };
 

@@ -13,13 +13,14 @@ namespace {
 
 using Form = store::Gate::Form;
 
-const std::vector<std::string> kAggregates = {"max", "min", "mean", "sum", "count"};
 const std::vector<std::string> kCompares = {"le", "lt", "ge", "gt", "eq", "ne"};
 
 // Keys that each form has a use for, besides `id`.
 const std::vector<std::string>& keys_of_form(Form form) {
   static const std::map<Form, std::vector<std::string>> kKeys = {
-      {Form::metric, {"metric", "agg", "per", "where", "le", "lt", "ge", "gt", "eq", "ne"}},
+      {Form::metric,
+       {"metric", "agg", "per", "where", "ratio_to", "le", "lt", "ge", "gt", "eq", "ne"}},
+      {Form::floor, {"metric", "where", "within_floor_of"}},
       {Form::all, {"metric", "where", "all"}},
       {Form::distinct, {"distinct", "across", "per", "where"}},
       {Form::sql, {"sql"}},
@@ -29,11 +30,11 @@ const std::vector<std::string>& keys_of_form(Form form) {
 
 class GateReader {
  public:
-  GateReader(const YamlNode& node, std::string name, const std::vector<std::string>& axes,
-             RecordsKnown records, Problems& problems, std::vector<std::string>& warnings)
+  GateReader(const YamlNode& node, std::string name, const Matrix& matrix, RecordsKnown records,
+             Problems& problems, std::vector<std::string>& warnings)
       : node_(node),
         name_(std::move(name)),
-        axes_(axes),
+        matrix_(matrix),
         records_(records),
         problems_(problems),
         warnings_(warnings),
@@ -55,7 +56,15 @@ class GateReader {
     switch (gate_.form) {
       case Form::metric:
         read_metric_name("metric", gate_.kind, gate_.field);
-        read_limit();
+        read_aggregate();
+        read_bounds();
+        if (const YamlNode* partner = map_.get("ratio_to")) read_ratio(*partner);
+        warn_of_timing();
+        break;
+      case Form::floor:
+        read_metric_name("metric", gate_.kind, gate_.field);
+        if (const YamlNode* partner = map_.get("within_floor_of"))
+          read_partner(*partner, "within_floor_of");
         break;
       case Form::all:
         read_metric_name("metric", gate_.kind, gate_.field);
@@ -76,34 +85,58 @@ class GateReader {
  private:
   bool choose_form() {
     const bool metric = node_.find("metric") != nullptr, all = node_.find("all") != nullptr;
+    const bool floor = node_.find("within_floor_of") != nullptr;
     const bool distinct = node_.find("distinct") != nullptr, sql = node_.find("sql") != nullptr;
-    if (!(metric || all || distinct || sql) && map_.has_unknown_keys()) return false;
-    if ((metric || all) + distinct + sql != 1) {
+    if (!(metric || all || floor || distinct || sql) && map_.has_unknown_keys()) return false;
+    if ((metric || all || floor) + distinct + sql != 1) {
       problems_.add(node_.place,
                     "`" + name_ + "` needs exactly one of `metric`, `distinct` and `sql`");
       return false;
     }
-    if (all && !metric) {
-      problems_.add(node_.place, "missing key `metric` in `" + name_ + "`: `all` of what?");
+    if ((all || floor) && !metric) {
+      problems_.add(node_.place, "missing key `metric` in `" + name_ +
+                                     "`: " + (all ? "`all`" : "`within_floor_of`") + " of what?");
       return false;
     }
-    gate_.form = all ? Form::all : metric ? Form::metric : distinct ? Form::distinct : Form::sql;
+    gate_.form = all        ? Form::all
+                 : floor    ? Form::floor
+                 : metric   ? Form::metric
+                 : distinct ? Form::distinct
+                            : Form::sql;
     const auto& allowed = keys_of_form(gate_.form);
     for (const auto& entry : node_.entries) {
       if (entry.key == "id" || std::count(allowed.begin(), allowed.end(), entry.key)) continue;
       const auto& known = keys_of("expect");
       if (!std::count(known.begin(), known.end(), entry.key)) continue;  // said already
-      problems_.add(entry.place, "`" + entry.key + "` has no use beside `" + form_key() + "`");
+      problems_.add(entry.place, "`" + entry.key + "` has no use beside `" + form_key() + "`" +
+                                     instead_of(entry.key));
     }
     return true;
   }
 
   std::string form_key() const {
     static const std::map<Form, std::string> kNames = {{Form::metric, "metric"},
+                                                       {Form::floor, "within_floor_of"},
                                                        {Form::all, "all"},
                                                        {Form::distinct, "distinct"},
                                                        {Form::sql, "sql"}};
     return kNames.at(gate_.form);
+  }
+
+  // What does what the key would do, were it of use here.
+  std::string instead_of(const std::string& key) const {
+    if (gate_.form == Form::sql)
+      return key == "where" || key == "per" || key == "agg" ? ": the SQL says it itself" : "";
+    if (gate_.form == Form::floor) {
+      if (key == "ratio_to") return ": a gate compares in one way";
+      if (key == "agg" || key == "per") return ": every record has its own floor";
+      return std::count(kCompares.begin(), kCompares.end(), key) ? ": the floor is the limit" : "";
+    }
+    if (gate_.form == Form::metric && key == "across")
+      return " (did you mean `per` or `ratio_to`?)";
+    if (gate_.form == Form::all && key == "per") return ": it holds for every record or does not";
+    if (gate_.form == Form::distinct && key == "ratio_to") return " (did you mean `across`?)";
+    return "";
   }
 
   void read_per(const YamlNode& per) {
@@ -144,7 +177,7 @@ class GateReader {
   }
 
   void check_known(const YamlNode& node, const std::string& kind) {
-    if (records_ == RecordsKnown::no) return;
+    if (records_ == RecordsKnown::no || kind == "cells") return;  // greta writes cells itself
     const Kind* known = builtin_schema().find(kind);
     if (known == nullptr) {
       std::vector<std::string> kinds;
@@ -154,33 +187,134 @@ class GateReader {
     }
   }
 
-  void read_limit() {
-    if (const YamlNode* agg = map_.get("agg")) {
-      gate_.agg = read_choice(*agg, map_.path("agg"), kAggregates, problems_).value_or("");
-    }
-    int compares = 0;
+  void read_aggregate() {
+    const YamlNode* agg = map_.get("agg");
+    if (agg == nullptr) return;
+    gate_.agg =
+        read_choice(*agg, map_.path("agg"), store::gate_aggregates(), problems_).value_or("");
+  }
+
+  void read_bounds() {
+    size_t given = 0;
     for (const std::string& key : kCompares) {
       if (node_.find(key) == nullptr) continue;
-      ++compares;
+      ++given;
       const YamlNode* value = map_.get(key);
       if (value == nullptr) continue;
-      gate_.compare = key;
       const auto text = read_text(*value, map_.path(key), problems_);
       if (!text) continue;
       if (const auto number = parse_number(*text)) {
-        gate_.limit = *number;
+        gate_.bounds.push_back({key, *number, ""});
       } else if (is_identifier(*text)) {
-        gate_.limit_field = *text;
+        gate_.bounds.push_back({key, 0, *text});
       } else {
         problems_.add(value->place, "`" + map_.path(key) + "` must be a number or a field of the " +
                                         "record, got `" + printable(*text) + "`");
       }
     }
-    if (compares != 1 && !(compares == 0 && map_.has_unknown_keys())) {
-      problems_.add(node_.place, "`" + name_ +
-                                     "` needs exactly one of `le`, `lt`, `ge`, `gt`, `eq` " +
-                                     "and `ne`, or `all: true`");
+    if (given == 0 && map_.has_unknown_keys()) return;
+    const auto has = [&](std::string_view a, std::string_view b) {
+      return (node_.find(a) != nullptr) + (node_.find(b) != nullptr) == 1;
+    };
+    const bool range = given == 2 && has("le", "lt") && has("ge", "gt");
+    if (given != 1 && !range) {
+      problems_.add(
+          node_.place,
+          "`" + name_ + "` needs exactly one of `le`, `lt`, `ge`, `gt`, `eq` " +
+              (given == 0 ? "and `ne`, or `all: true`" : "and `ne`, or a lower and an upper one"));
+      return;
     }
+    for (const store::Bound& bound : gate_.bounds) check_bound(bound, range);
+    if (!range || gate_.bounds.size() != 2) return;
+    const bool upper_first = gate_.bounds[0].compare[0] == 'l';  // le, lt
+    const store::Bound& low = gate_.bounds[upper_first ? 1 : 0];
+    const store::Bound& high = gate_.bounds[upper_first ? 0 : 1];
+    const bool closed = low.compare == "ge" && high.compare == "le";
+    if (!low.limit_field.empty() || !high.limit_field.empty()) return;
+    if (low.limit > high.limit || (low.limit == high.limit && !closed)) {
+      problems_.add(
+          node_.find(high.compare)->place,
+          "nothing is between `" + low.compare + "` and `" + high.compare + "` of `" + name_ + "`");
+    }
+  }
+
+  // Where the limit must be a number, a field of the record is none.
+  void check_bound(const store::Bound& bound, bool range) {
+    if (bound.limit_field.empty()) return;
+    const bool ratio = node_.find("ratio_to") != nullptr;
+    if (!range && !ratio) return;
+    problems_.add(node_.find(bound.compare)->place,
+                  "`" + map_.path(bound.compare) + "` must be a number beside " +
+                      (ratio ? "`ratio_to`" : "another limit") + ", got `" +
+                      printable(bound.limit_field) + "`");
+  }
+
+  void read_ratio(const YamlNode& partner) {
+    read_partner(partner, "ratio_to");
+    if (gate_.agg == "count") {
+      problems_.add(node_.find("agg")->place,
+                    "`agg: count` has no use beside `ratio_to`: every record has one partner");
+    }
+  }
+
+  // `baseline`, a run, or an arm of this run: a map of axes to values.
+  void read_partner(const YamlNode& node, const std::string& key) {
+    using What = store::Partner::What;
+    if (node.kind != YamlNode::Kind::map) {
+      const std::string wish = "`baseline`, a run or milestone, or an arm such as {AXIS: value}";
+      if (!expect_kind(node, YamlNode::Kind::scalar, map_.path(key), wish, problems_)) return;
+      const auto text = read_text_not_empty(node, map_.path(key), problems_);
+      if (!text) return;
+      gate_.partner.what = *text == "baseline" ? What::baseline : What::run;
+      if (gate_.partner.what == What::run) gate_.partner.run = *text;
+      return;
+    }
+    gate_.partner.what = What::arm;
+    if (node.entries.empty()) {
+      problems_.add(node.place, "`" + map_.path(key) + "` names no axis of the matrix");
+    }
+    for (const auto& entry : node.entries) {
+      const auto axis = std::find_if(matrix_.begin(), matrix_.end(),
+                                     [&](const auto& one) { return one.first == entry.key; });
+      if (axis == matrix_.end()) {
+        problems_.add(entry.place, "`" + map_.path(key) + "`: `" + printable(entry.key) +
+                                       "` is no axis of the matrix" +
+                                       did_you_mean(entry.key, axes()));
+        continue;
+      }
+      const auto value = read_text(entry.value, map_.path(key) + "." + entry.key, problems_);
+      if (!value) continue;
+      const auto& values = axis->second;
+      if (!std::count(values.begin(), values.end(), *value)) {
+        problems_.add(entry.value.place, "`" + map_.path(key) + "`: `" + printable(*value) +
+                                             "` is no value of " + entry.key +
+                                             did_you_mean(*value, values));
+      } else if (values.size() == 1) {
+        problems_.add(entry.value.place, "`" + map_.path(key) + "`: " + entry.key +
+                                             " has no other value, so there is nothing to compare");
+      }
+      gate_.partner.arm[entry.key] = *value;
+    }
+  }
+
+  std::vector<std::string> axes() const {
+    std::vector<std::string> out;
+    for (const auto& [axis, values] : matrix_) out.push_back(axis);
+    return out;
+  }
+
+  // Seconds are of one machine on one day: they mean something beside others of the same run.
+  void warn_of_timing() {
+    if (gate_.partner.what != store::Partner::What::none || gate_.agg == "count") return;
+    const Kind* kind = records_ == RecordsKnown::yes ? builtin_schema().find(gate_.kind) : nullptr;
+    const Field* field = kind != nullptr ? kind->find(gate_.field) : nullptr;
+    const bool timing = (gate_.kind == "cells" && gate_.field == "wall_s") ||
+                        (field != nullptr && field->role == FieldRole::timing);
+    const YamlNode* metric = node_.find("metric");
+    if (!timing || metric == nullptr) return;
+    warn(*metric, "`" + gate_.kind + "." + gate_.field +
+                      "` is a timing, and depends on the machine: `ratio_to` compares it with "
+                      "another one");
   }
 
   void read_all() {
@@ -245,9 +379,10 @@ class GateReader {
   void read_across(const YamlNode& across) {
     gate_.across = read_texts(across, map_.path("across"), OneIsEnough::yes, problems_);
     for (const std::string& axis : gate_.across) {
-      if (std::count(axes_.begin(), axes_.end(), axis)) continue;
+      const auto known = axes();
+      if (std::count(known.begin(), known.end(), axis)) continue;
       problems_.add(across.place, "`" + map_.path("across") + "`: `" + printable(axis) +
-                                      "` is no axis of the matrix" + did_you_mean(axis, axes_));
+                                      "` is no axis of the matrix" + did_you_mean(axis, known));
     }
     if (gate_.across.empty()) {
       problems_.add(across.place, "`" + map_.path("across") + "` names no axis of the matrix");
@@ -256,7 +391,7 @@ class GateReader {
 
   const YamlNode& node_;
   std::string name_;
-  const std::vector<std::string>& axes_;
+  const Matrix& matrix_;
   RecordsKnown records_;
   Problems& problems_;
   std::vector<std::string>& warnings_;
@@ -293,7 +428,7 @@ void check_in_store(const std::vector<Readable>& readable, const std::vector<sto
 
 }  // namespace
 
-std::vector<store::Gate> read_expect(const YamlNode& list, const std::vector<std::string>& axes,
+std::vector<store::Gate> read_expect(const YamlNode& list, const Matrix& matrix,
                                      RecordsKnown records, Problems& problems,
                                      std::vector<std::string>& warnings) {
   std::vector<store::Gate> gates;
@@ -305,7 +440,7 @@ std::vector<store::Gate> read_expect(const YamlNode& list, const std::vector<std
     const YamlNode& node = list.items[i];
     const std::string name = "expect[" + std::to_string(i) + "]";
     const size_t before = problems.size();
-    store::Gate gate = GateReader(node, name, axes, records, problems, warnings).read();
+    store::Gate gate = GateReader(node, name, matrix, records, problems, warnings).read();
     if (problems.size() == before) {
       readable.push_back({&node, name});
       checked.push_back(gate);

@@ -64,6 +64,7 @@ Result<LintReport> lint_file(const std::string& file, const LoadOptions& options
       report.what = plural(checked.variants.size() * checked.spec.prompts.size() *
                                static_cast<size_t>(checked.spec.repeat),
                            "cell");
+      report.spec = std::move(checked.spec);
       break;
     }
   }

@@ -2,6 +2,7 @@
 // Everything that can be known of a file without running anything.
 
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@ Result<CheckedSpec> check_spec(const std::string& file, const LoadOptions& optio
 struct LintReport {
   std::string what;  // "8 cells", "19 prompts", "adapter `x`"
   std::vector<std::string> warnings;
+  std::optional<Spec> spec;  // of an experiment; its warnings are above
 };
 // A spec, a prompt library or an adapter: the keys say which.
 Result<LintReport> lint_file(const std::string& file, const LoadOptions& options,

@@ -252,7 +252,7 @@ TEST_F(SpecTest, VariablesAndTheirOverrides) {
 TEST_F(SpecTest, GatesOfEveryForm) {
   const auto spec = load_good("everything");
   ASSERT_TRUE(spec) << spec.error().str();
-  ASSERT_EQ(spec->expect.size(), 6u);
+  ASSERT_EQ(spec->expect.size(), 12u);
   using Form = store::Gate::Form;
   const auto& arms = spec->expect[0];
   EXPECT_EQ(arms.form, Form::distinct);
@@ -264,15 +264,36 @@ TEST_F(SpecTest, GatesOfEveryForm) {
   EXPECT_EQ(spec->expect[1].fields.size(), 2u);
   const auto& ref = spec->expect[2];
   EXPECT_EQ(ref.form, Form::metric);
-  EXPECT_EQ(ref.compare, "le");
-  EXPECT_EQ(ref.limit_field, "bound");
+  ASSERT_EQ(ref.bounds.size(), 1u);
+  EXPECT_EQ(ref.bounds[0].compare, "le");
+  EXPECT_EQ(ref.bounds[0].limit_field, "bound");
   EXPECT_EQ(ref.where, "layer > 0");
   EXPECT_EQ(ref.per, (std::vector<std::string>{"layer", "head"}));
   EXPECT_EQ(spec->expect[3].agg, "mean");
-  EXPECT_EQ(spec->expect[3].compare, "ge");
-  EXPECT_EQ(spec->expect[3].limit, -1.5e-3);
+  EXPECT_EQ(spec->expect[3].bounds[0].compare, "ge");
+  EXPECT_EQ(spec->expect[3].bounds[0].limit, -1.5e-3);
   EXPECT_EQ(spec->expect[4].form, Form::all);
   EXPECT_EQ(spec->expect[5].sql, "SELECT nan = 0 FROM readout");
+  using What = store::Partner::What;
+  const auto& slower = spec->expect[6];
+  EXPECT_EQ(slower.form, Form::metric);
+  EXPECT_EQ(slower.partner.what, What::baseline);
+  ASSERT_EQ(slower.bounds.size(), 2u);
+  EXPECT_EQ(slower.bounds[0].compare + "," + slower.bounds[1].compare, "le,ge");
+  EXPECT_EQ(slower.bounds[0].limit, 1.05);
+  EXPECT_EQ(slower.bounds[1].limit, 0.5);
+  const std::map<std::string, std::string> one_thread = {{"decode.threads", "1"}};
+  EXPECT_EQ(spec->expect[7].partner.what, What::arm);
+  EXPECT_EQ(spec->expect[7].partner.arm, one_thread);
+  EXPECT_EQ(spec->expect[8].partner.what, What::run);
+  EXPECT_EQ(spec->expect[8].partner.run, "B3.20@recorded");
+  EXPECT_EQ(spec->expect[9].form, Form::floor);
+  EXPECT_EQ(spec->expect[9].partner.what, What::baseline);
+  EXPECT_EQ(spec->expect[10].form, Form::floor);
+  EXPECT_EQ(spec->expect[10].partner.arm, one_thread);
+  EXPECT_EQ(spec->expect[10].where, "step = 0");
+  EXPECT_EQ(spec->expect[11].agg, "median");
+  EXPECT_EQ(spec->expect[11].partner.what, What::none);
 }
 
 TEST_F(SpecTest, TheFirstMistakeHasThePlaceAndTheRestFollow) {

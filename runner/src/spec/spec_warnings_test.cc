@@ -65,6 +65,13 @@ TEST(SpecWarnings, RecordsThatTheEngineDoesNotWrite) {
   EXPECT_EQ(of_gate("metric: readout.gap, all: true"),
             (Lines{"5:44: `readout.gap` is no boolean but real"}));
   EXPECT_EQ(of_gate("metric: readout.gap, gt: 0"), Lines{});
+  const std::string advice =
+      " is a timing, and depends on the machine: `ratio_to` compares it with another one";
+  EXPECT_EQ(of_gate("metric: cells.wall_s, agg: median, le: 9"),
+            (Lines{"5:26: `cells.wall_s`" + advice}));
+  EXPECT_EQ(of_gate("metric: timing.load_s, le: 9"), (Lines{"5:26: `timing.load_s`" + advice}));
+  EXPECT_EQ(of_gate("metric: cells.wall_s, agg: median, ratio_to: baseline, le: 9"), Lines{});
+  EXPECT_EQ(of_gate("metric: cells.wall_s, agg: count, ge: 1"), Lines{});
 }
 
 TEST(SpecWarnings, VariablesThatNothingUses) {

@@ -140,6 +140,29 @@ std::vector<std::string> KindInfo::keys() const {
   return out;
 }
 
+std::string KindInfo::source() const { return view.starts_with('(') ? view : sql_name(view); }
+
+// No GROUP BY, so that conditions on the run reach the cells.
+const KindInfo& cells_kind() {
+  static const KindInfo kCells = [] {
+    const std::string with_prompt =
+        "EXISTS (SELECT 1 FROM cells AS d WHERE d.run = c.run AND d.bundle = c.bundle AND d.status"
+        " = 'ok' AND d.prompt ";
+    KindInfo kind;
+    kind.name = "cells";
+    kind.view =
+        "(SELECT c.run, c.milestone, r.provenance, r.\"commit\", c.variant, CASE WHEN NOT " +
+        with_prompt +
+        "> c.prompt) THEN c.prompt END AS prompt, c.repeat, c.request, NULL AS record,"
+        " c.wall_s FROM cells AS c JOIN runs AS r ON r.run = c.run WHERE c.status = 'ok'"
+        " AND c.cached = 0 AND NOT " +
+        with_prompt + "< c.prompt))";
+    kind.fields = {FieldInfo{"wall_s", "real", FieldRole::timing, true}};
+    return kind;
+  }();
+  return kCells;
+}
+
 Result<std::vector<KindInfo>> load_kinds(Store& store) {
   Database& db = store.impl().db;
   std::vector<KindInfo> out;

@@ -23,7 +23,9 @@ struct FieldInfo {
       {};  // in the lines; one that was described with several types has several columns
 };
 struct KindInfo {
-  std::string name, view;
+  std::string name;
+  std::string view;            // its name, or a SELECT in brackets
+  std::string source() const;  // the same as SQL behind FROM
   std::vector<FieldInfo> fields;
   const FieldInfo* find(std::string_view column) const;
   std::vector<std::string> field_names() const;
@@ -59,6 +61,10 @@ struct RunInfo {
   int64_t cells = 0, failed = 0, cached = 0;
 };
 
+// What greta itself measures of the processes of a run, as if it were a record kind:
+// `cells.wall_s`, the seconds of each engine process that really ran for the run. One that served
+// several cells counts once (by the first of their prompts), and is of no prompt then.
+const KindInfo& cells_kind();
 // Every kind that the store knows, in the order in which it met them.
 Result<std::vector<KindInfo>> load_kinds(Store& store);
 // The kinds that have records in this run.

@@ -116,7 +116,7 @@ std::string columns_of(const KindInfo& kind, const std::vector<std::string>& key
   std::vector<std::string> columns = {"variant", "prompt", "repeat", "record", "run"};
   columns.insert(columns.end(), keys.begin(), keys.end());
   for (const FieldInfo& field : kind.fields) columns.push_back(field.column);
-  return "SELECT " + joined(sql_names(columns), ", ") + " FROM " + sql_name(kind.view);
+  return "SELECT " + joined(sql_names(columns), ", ") + " FROM " + kind.source();
 }
 
 }  // namespace

@@ -28,6 +28,7 @@ struct TestAttempt {
   std::string status = "ok", reason;
   std::map<std::string, std::vector<Json>> records;  // kind → records; "request" names the prompt
   std::vector<Json> flags, kernels;                  // as in effective.json
+  double wall_s = 1;
 };
 
 struct TestRun {
@@ -144,7 +145,7 @@ class RunFixture : public testing::Test {
                            {"reason", attempt.reason},
                            {"started_at", "2026-02-03T10:00:00.000Z"},
                            {"ended_at", "2026-02-03T10:00:01.000Z"},
-                           {"wall_s", 1.0},
+                           {"wall_s", attempt.wall_s},
                            {"contract_version", 1},
                            {"milestone", run.milestone},
                            {"executor", "host"},

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "gates/gates_measure.h"
+#include "gates/gates_query.h"
 #include "tables/store_impl.h"
 
 namespace greta::store {
@@ -42,7 +43,8 @@ Result<std::vector<GateOutcome>> evaluate_gates(Store& store, std::string_view r
                                                 const std::vector<Gate>& gates) {
   TRY(store.impl().must_write());
   TRY_ASSIGN(const int64_t id, run_id(store.impl().db, run));
-  TRY_ASSIGN(const auto kinds, load_kinds(store));
+  TRY_ASSIGN(auto kinds, load_kinds(store));
+  kinds.push_back(cells_kind());
   std::set<std::string> ids;
   std::vector<GateOutcome> outcomes;
   for (const Gate& gate : gates) {
@@ -81,6 +83,16 @@ Result<std::vector<GateOutcome>> stored_gates(Store& store, int64_t run) {
     outcome.query = statement.string(8);
     out.push_back(std::move(outcome));
   }
+}
+
+std::string query_scope(const GateOutcome& outcome, const std::string& run) {
+  return outcome.query.starts_with(kNamesItsRuns) ? "" : run;
+}
+
+const std::vector<std::string>& gate_aggregates() {
+  static const std::vector<std::string> kAggregates = {"max",    "min", "mean",
+                                                       "median", "sum", "count"};
+  return kAggregates;
 }
 
 std::string_view to_string(GateStatus status) {

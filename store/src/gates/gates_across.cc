@@ -88,7 +88,7 @@ Result<Table> KindScope::select(const std::string& sql) const {
 }
 
 std::string KindScope::from(const std::string& also) const {
-  std::string sql = " FROM " + sql_name(kind.view);
+  std::string sql = " FROM " + kind.source();
   if (!gate.where.empty()) sql += " WHERE (" + gate.where + ")";
   if (!also.empty()) sql += (gate.where.empty() ? " WHERE (" : " AND (") + also + ")";
   return sql;
@@ -111,6 +111,9 @@ Result<> KindScope::check_field(const std::string& field) const {
 }
 
 std::string KindScope::missing_cells_sql() const {
+  // Greta itself times every cell that ends ok; which of them ran again is said by the message.
+  const std::string has =
+      kind.name == cells_kind().name ? "cells WHERE status = 'ok'" : kind.source();
   std::string empty_row = "variant, prompt, repeat";
   for (const std::string& column : columns) {
     if (std::find(std::begin(kCellColumns), std::end(kCellColumns), column) ==
@@ -119,8 +122,7 @@ std::string KindScope::missing_cells_sql() const {
     }
   }
   const std::string missing =
-      "SELECT variant, prompt, repeat FROM cells EXCEPT SELECT variant, prompt, repeat FROM " +
-      sql_name(kind.view);
+      "SELECT variant, prompt, repeat FROM cells EXCEPT SELECT variant, prompt, repeat FROM " + has;
   if (gate.where.empty()) return missing;
   return "SELECT variant, prompt, repeat FROM (SELECT " + empty_row + " FROM (" + missing +
          ")) WHERE (" + gate.where + ") IS NOT FALSE";

@@ -7,6 +7,8 @@
 #include "contract/text.h"
 #include "db/sqlite.h"
 #include "gates/gates_across.h"
+#include "gates/gates_bounds.h"
+#include "gates/gates_ratio.h"
 #include "store/gates.h"
 #include "tables/store_impl.h"
 #include "tables/views.h"
@@ -124,7 +126,8 @@ class Checker {
     if (!is_known) {
       std::vector<std::string> columns = fields;
       columns.insert(columns.end(), gate.per.begin(), gate.per.end());
-      if (!gate.limit_field.empty()) columns.push_back(gate.limit_field);
+      for (const Bound& bound : gate.bounds)
+        if (!bound.limit_field.empty()) columns.push_back(bound.limit_field);
       for (const std::string& column : columns) unknown.fields.push_back({column, "number"});
       if (!stand_in(kind_name, columns)) return;
     }
@@ -136,14 +139,20 @@ class Checker {
     if (const auto scope = KindScope::make(input_, kind, bare)) {
       const std::string key = gate.form == Gate::Form::distinct ? "distinct" : "metric";
       for (const std::string& field : fields) check_field(*scope, key, field);
-      if (!gate.limit_field.empty()) check_field(*scope, gate.compare, gate.limit_field);
+      for (const Bound& bound : gate.bounds)
+        if (!bound.limit_field.empty()) check_field(*scope, bound.compare, bound.limit_field);
+      check_partner(*scope);
     }
     Gate grouped = bare;
     grouped.per = gate.per;
-    if (const auto scope = KindScope::make(input_, kind, grouped); !scope) {
-      std::string message = scope.error().message;
+    const auto add_per = [&](std::string message, What what) {
       if (message.starts_with("`per`: ")) message.erase(0, 7);
-      add("per", message, What::unknown_name);
+      add("per", std::move(message), what);
+    };
+    if (const auto scope = KindScope::make(input_, kind, grouped); !scope) {
+      add_per(scope.error().message, What::unknown_name);
+    } else if (const auto keys = check_pair_keys(*scope); is_known && !keys) {
+      add_per(keys.error().message, What::wrong);
     }
     Gate conditional = bare;
     conditional.where = gate.where;
@@ -158,6 +167,18 @@ class Checker {
       add(key, known.error().message, What::unknown_name);
   }
 
+  void check_partner(const KindScope& scope) {
+    const Gate& gate = scope.gate;
+    if (gate.partner.what == Partner::What::none) return;
+    Result<> checked;
+    if (gate.form == Gate::Form::floor) {
+      checked = check_floor(scope);
+    } else if (const auto bounds = GateBounds::of(gate)) {
+      checked = check_ratio(scope, *bounds);
+    }
+    if (!checked) add("metric", checked.error().message, What::wrong);
+  }
+
   GateInput input_;
   size_t number_ = 0;
   std::vector<GateMistake> found_;
@@ -170,7 +191,8 @@ Result<std::vector<GateMistake>> check_gates(const std::vector<Gate>& gates) {
   std::vector<GateMistake> out;
   if (gates.empty()) return out;
   TRY_ASSIGN(Store store, Store::in_memory());
-  TRY_ASSIGN(const auto kinds, load_kinds(store));
+  TRY_ASSIGN(auto kinds, load_kinds(store));
+  kinds.push_back(cells_kind());
   TRY(store.query("SELECT 1 FROM cells", kRun));  // makes the views of the run
   Checker checker(store, kinds);
   for (size_t i = 0; i < gates.size(); ++i)

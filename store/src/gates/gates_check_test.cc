@@ -33,7 +33,7 @@ Gate per(const std::string& kind, const std::string& field) {
 }
 Gate limit(const std::string& kind, const std::string& field) {
   Gate gate = metric(kind, kind == "attn_decode_verify" ? "rel_l2" : "x");
-  gate.limit_field = field;
+  gate.bounds = {Bound{"le", 0, field}};
   return gate;
 }
 Gate distinct(std::vector<std::string> fields) {
@@ -46,6 +46,22 @@ Gate across(const std::string& field) {
   Gate gate = metric("attn_decode_verify", field);
   gate.form = Gate::Form::distinct;
   gate.across = {"GRETA_X"};
+  return gate;
+}
+
+Gate ratio(const std::string& kind, const std::string& field,
+           std::vector<std::string> groups = {}) {
+  Gate gate = metric(kind, field);
+  gate.bounds = {Bound{"le", 1, ""}};
+  gate.partner.what = Partner::What::baseline;
+  gate.per = std::move(groups);
+  gate.agg = gate.per.empty() ? "" : "median";
+  return gate;
+}
+Gate within_floor(const std::string& kind, const std::string& field) {
+  Gate gate = ratio(kind, field);
+  gate.form = Gate::Form::floor;
+  gate.bounds.clear();
   return gate;
 }
 
@@ -83,6 +99,15 @@ TEST(GateCheck, FindsMistakesAndNamesTheNearest) {
       {metric("readout", "gpa"), "metric", What::unknown_name, "did you mean `gap`?"},
       {limit("attn_decode_verify", "bonud"), "le", What::unknown_name, "did you mean `bound`?"},
       {distinct({"readout.logits_hash", "readout.nope"}), "distinct", What::unknown_name, "nope"},
+      {ratio("readout", "gpa"), "metric", What::unknown_name, "did you mean `gap`?"},
+      {ratio("readout", "top1_text"), "metric", What::wrong, "is text: it has no ratio"},
+      {ratio("readout", "logits_hash"), "metric", What::wrong, "`within_floor_of`"},
+      {ratio("readout", "gap", {"promt"}), "per", What::unknown_name, "did you mean `prompt`?"},
+      {ratio("readout", "gap", {"milestone"}), "per", What::wrong, "does not tell pairs apart"},
+      {within_floor("cells", "wall_s"), "metric", What::wrong, "`ratio_to`"},
+      {within_floor("timing", "prefill_s"), "metric", What::wrong, "is a timing"},
+      {within_floor("attn_decode_verify", "kv_base_ptr_k"), "metric", What::wrong, "an address"},
+      {metric("cells", "wal_s"), "metric", What::unknown_name, "did you mean `wall_s`?"},
       {across("kernel_hsh"), "distinct", What::unknown_name, "did you mean `kernel_hash`?"},
   };
   for (const Mistake& one : cases) {
@@ -110,9 +135,12 @@ TEST(GateCheck, HasNothingToSayOfGoodOnes) {
        where("readout", "step = 0 AND variant LIKE '%fused%'"), per("readout", "variant"),
        metric("readout", "gap"), limit("attn_decode_verify", "bound"),
        distinct({"attn_decode_verify.q_hash", "attn_decode_verify.k_hash"}), across("kernel_hash"),
+       metric("cells", "wall_s"), ratio("cells", "wall_s", {"prompt", "variant"}),
+       ratio("readout", "gap", {"phase", "repeat"}), within_floor("readout", "top1_text"),
        // Of kinds that a foreign engine may bring, any name may be right.
        metric("foreign_kind", "x"), where("foreign_kind", "anything > 3"),
        per("foreign_kind", "thing"), limit("foreign_kind", "thing"),
+       ratio("foreign_kind", "x", {"thing"}), within_floor("foreign_kind", "x"),
        distinct({"foreign_kind.a", "foreign_kind.b"})});
   ASSERT_TRUE(found) << found.error().str();
   for (const GateMistake& mistake : *found)

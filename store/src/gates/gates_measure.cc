@@ -5,44 +5,13 @@
 
 #include "contract/text.h"
 #include "gates/gates_across.h"
+#include "gates/gates_bounds.h"
+#include "gates/gates_ratio.h"
 #include "text/markdown.h"
 
 namespace greta::store {
 
 namespace {
-
-constexpr std::string_view kNumeric = "IN ('integer', 'real')";
-
-struct Comparison {
-  std::string_view name, sql;
-  bool upper;  // the limit is an upper one: larger values are worse
-};
-constexpr Comparison kComparisons[] = {{"le", "<=", true}, {"lt", "<", true}, {"ge", ">=", false},
-                                       {"gt", ">", false}, {"eq", "=", true}, {"ne", "<>", true}};
-
-bool compares(double value, std::string_view compare, double limit) {
-  if (compare == "le") return value <= limit;
-  if (compare == "lt") return value < limit;
-  if (compare == "ge") return value >= limit;
-  if (compare == "gt") return value > limit;
-  if (compare == "eq") return value == limit;
-  return value != limit;
-}
-
-Result<Comparison> comparison(const Gate& gate) {
-  std::vector<std::string> names;
-  for (const Comparison& one : kComparisons) {
-    if (one.name == gate.compare) return one;
-    names.emplace_back(one.name);
-  }
-  return fail(Exit::usage,
-              "unknown comparison `" + gate.compare + "`" + did_you_mean(gate.compare, names));
-}
-
-std::string number_sql(double value) {
-  if (std::isinf(value)) return value > 0 ? "9e999" : "-9e999";
-  return number_text(value);
-}
 
 GateOutcome not_measured(const Gate& gate, std::string message, std::string query) {
   return GateOutcome{.id = gate.id,
@@ -57,26 +26,22 @@ std::string no_rows_message(const KindScope& scope) {
   return message + ": nothing was measured";
 }
 
-// Every record against its limit. `limit` is SQL: a number or a column.
-Result<GateOutcome> measure_records(const KindScope& scope, const Comparison& compare,
-                                    const std::string& field, const std::string& limit,
-                                    const std::string& order) {
+// Every record against its limits.
+Result<GateOutcome> measure_records(const KindScope& scope, const GateBounds& bounds) {
+  const std::string& field = scope.gate.field;
   const std::string name = sql_name(field);
-  const bool limit_is_column = !scope.gate.limit_field.empty();
-  const std::string holds =
-      "CASE WHEN typeof(" + name + ") " + std::string(kNumeric) +
-      (limit_is_column ? " AND typeof(" + limit + ") " + std::string(kNumeric) : "") + " THEN " +
-      name + " " + std::string(compare.sql) + " " + limit + " ELSE 0 END";
+  const bool limit_is_column = bounds.has_field();
+  const std::string holds = bounds.holds_sql(name);
   std::vector<std::string> columns = sql_names(scope.place_columns());
   columns.push_back(name);
-  if (limit_is_column) columns.push_back(limit);
+  if (limit_is_column) columns.push_back(sql_name(bounds.only().limit_field));
 
   TRY_ASSIGN(const Table counts,
              scope.select("SELECT count(*), sum(NOT " + holds + ")" + scope.from()));
   GateOutcome outcome{.id = scope.gate.id};
   outcome.rows = counts.rows[0][0].integer;
   outcome.query = "SELECT " + joined(columns, ", ") + scope.from() + " ORDER BY " + holds + ", " +
-                  order + " LIMIT 10";
+                  bounds.order_sql(name) + " LIMIT 10";
   if (outcome.rows == 0) return not_measured(scope.gate, no_rows_message(scope), outcome.query);
   outcome.failed = counts.rows[0][1].integer;
 
@@ -84,9 +49,7 @@ Result<GateOutcome> measure_records(const KindScope& scope, const Comparison& co
   const auto& row = worst.rows.front();
   const size_t at = columns.size() - (limit_is_column ? 2 : 1);
   outcome.measured = value_text(row[at]);
-  outcome.limit = std::string(compare.sql) + " " +
-                  (limit_is_column ? scope.gate.limit_field + " = " + value_text(row[at + 1])
-                                   : number_text(scope.gate.limit));
+  outcome.limit = bounds.text() + (limit_is_column ? " = " + value_text(row[at + 1]) : "");
   outcome.where = row_place(worst, 0, scope.place_columns());
   outcome.status = outcome.failed == 0 ? GateStatus::pass : GateStatus::fail;
   const std::string what = field + " = " + outcome.measured;
@@ -98,36 +61,35 @@ Result<GateOutcome> measure_records(const KindScope& scope, const Comparison& co
   return outcome;
 }
 
-std::string order_sql(const std::string& value, const Comparison& compare, const std::string& limit,
-                      bool limit_is_column) {
-  if (compare.name == "eq") return "abs(" + value + " - " + limit + ") DESC";
-  if (compare.name == "ne") return "abs(" + value + " - " + limit + ")";
-  if (!limit_is_column) return value + (compare.upper ? " DESC" : "");
-  // Bounds differ from record to record: the worst is the one that uses most of its own.
-  return compare.upper ? "CASE WHEN " + limit + " > 0 THEN " + value + " * 1.0 / " + limit +
-                             " ELSE " + value + " * 9e99 END DESC"
-                       : value + " - " + limit;
-}
-
 // An aggregate over all records, or over each group of `per`.
-Result<GateOutcome> measure_aggregate(const KindScope& scope, const Comparison& compare) {
+Result<GateOutcome> measure_aggregate(const KindScope& scope, const GateBounds& bounds) {
   const Gate& gate = scope.gate;
-  const std::string name = sql_name(gate.field);
+  const std::string name = sql_name(gate.field), number(kIsNumber);
   const bool extreme = gate.agg == "max" || gate.agg == "min";
-  std::string function = gate.agg == "mean" ? "avg" : gate.agg;
-  // The limit of a group is its tightest one.
-  std::string limit_sql = number_sql(gate.limit), limit_columns;
-  if (!gate.limit_field.empty()) {
-    const std::string column = sql_name(gate.limit_field);
-    limit_columns = std::string(compare.upper ? ", min(" : ", max(") + column + ") AS " +
-                    sql_name("limit_value") + ", count(DISTINCT " + column + "), sum(typeof(" +
-                    column + ") NOT " + std::string(kNumeric) + ")";
-  }
   const std::string groups = joined(sql_names(gate.per), ", ");
+  std::string value =
+      (gate.agg == "mean" ? "avg" : gate.agg) + "(" + (gate.agg == "count" ? "*" : name) + ")";
+  std::string from = scope.from();
+  if (gate.agg == "median") {
+    value = "avg(CASE WHEN value_rank IN ((value_count + 1) / 2, (value_count + 2) / 2) THEN " +
+            name + " END)";
+    const std::string parted = groups.empty() ? "" : "PARTITION BY " + groups;
+    from = " FROM (SELECT *, row_number() OVER (" + parted + " ORDER BY " + name +
+           ") AS value_rank, count(*) OVER (" + parted + ") AS value_count" + from + ")";
+  }
+  // The limit of a group is its tightest one.
+  std::string limit_columns;
+  const Bound& bound = bounds.only();
+  if (bounds.has_field()) {
+    const std::string column = sql_name(bound.limit_field);
+    limit_columns = std::string(bounds.upper() ? ", min(" : ", max(") + column + ") AS " +
+                    sql_name("limit_value") + ", count(DISTINCT " + column + "), sum(typeof(" +
+                    column + ") NOT " + number + ")";
+  }
   GateOutcome outcome{.id = gate.id};
-  std::string sql = "SELECT " + (groups.empty() ? "" : groups + ", ") + function + "(" +
-                    (gate.agg == "count" ? "*" : name) + ") AS value, count(*), sum(typeof(" +
-                    name + ") NOT " + std::string(kNumeric) + ")" + limit_columns;
+  std::string sql = "SELECT " + (groups.empty() ? "" : groups + ", ") + value +
+                    " AS value, count(*), sum(typeof(" + name + ") NOT " + number + ")" +
+                    limit_columns;
   // With max() or min() the bare columns are those of the row that has it.
   std::vector<std::string> bare;
   for (const std::string& column : scope.place_columns()) {
@@ -137,8 +99,10 @@ Result<GateOutcome> measure_aggregate(const KindScope& scope, const Comparison& 
       sql += ", " + sql_name(column);
     }
   }
-  outcome.query = sql + scope.from() + (groups.empty() ? "" : " GROUP BY " + groups) +
-                  " ORDER BY " + order_sql("value", compare, limit_sql, false);
+  const std::string order = bounds.has_field()
+                                ? std::string("value") + (bounds.upper() ? " DESC" : "")
+                                : bounds.order_sql("value");
+  outcome.query = sql + from + (groups.empty() ? "" : " GROUP BY " + groups) + " ORDER BY " + order;
   TRY_ASSIGN(const Table table, scope.select(outcome.query));
 
   const size_t value_at = gate.per.size(), limit_at = value_at + 3;
@@ -151,22 +115,24 @@ Result<GateOutcome> measure_aggregate(const KindScope& scope, const Comparison& 
     outcome.rows += row[value_at + 1].integer;
     if (row[value_at + 1].integer == 0) continue;
     if (gate.agg != "count") unusable += row[value_at + 2].integer;
-    double limit = gate.limit;
-    if (!limit_columns.empty()) {
-      limit = to_double(row[limit_at]);
+    const double measured = to_double(row[value_at]);
+    bool holds = bounds.holds(measured);
+    std::string limit = bounds.text();
+    if (bounds.has_field()) {
       unusable += row[limit_at + 2].integer;
-      if ((gate.compare == "eq" || gate.compare == "ne") && row[limit_at + 1].integer > 1) {
-        return fail(Exit::usage, "`" + gate.limit_field + "` has several values in one group (" +
+      if ((bound.compare == "eq" || bound.compare == "ne") && row[limit_at + 1].integer > 1) {
+        return fail(Exit::usage, "`" + bound.limit_field + "` has several values in one group (" +
                                      row_place(table, i, gate.per) + "): use `per` to part them");
       }
+      holds = compares(measured, bound.compare, to_double(row[limit_at]));
+      limit = compare_sign(bound.compare) + " " + number_text(to_double(row[limit_at]));
     }
-    const bool holds = compares(to_double(row[value_at]), gate.compare, limit);
     outcome.failed += holds ? 0 : 1;
     if (found && (holds || !worst_holds)) continue;  // the first failed one is the worst
     found = true;
     worst_holds = holds;
     outcome.measured = value_text(row[value_at]);
-    outcome.limit = std::string(compare.sql) + " " + number_text(limit);
+    outcome.limit = limit;
     outcome.where = row_place(table, i, place);
   }
   if (outcome.rows == 0) {
@@ -179,10 +145,8 @@ Result<GateOutcome> measure_aggregate(const KindScope& scope, const Comparison& 
   }
   const std::string what = gate.agg + "(" + gate.field + ")";
   if (unusable > 0) {
-    std::string bad = "typeof(" + name + ") NOT " + std::string(kNumeric);
-    if (!gate.limit_field.empty()) {
-      bad += " OR typeof(" + sql_name(gate.limit_field) + ") NOT " + std::string(kNumeric);
-    }
+    std::string bad = "typeof(" + name + ") NOT " + number;
+    if (bounds.has_field()) bad += " OR typeof(" + sql_name(bound.limit_field) + ") NOT " + number;
     outcome.query = "SELECT " + joined(sql_names(scope.place_columns()), ", ") + ", " + name +
                     scope.from(bad) + " LIMIT 10";
     TRY_ASSIGN(const Table bad_rows, scope.select(outcome.query));
@@ -204,30 +168,26 @@ Result<GateOutcome> measure_aggregate(const KindScope& scope, const Comparison& 
   return outcome;
 }
 
+Result<> check_aggregate(const Gate& gate) {
+  const auto& known = gate_aggregates();
+  if (gate.agg.empty() || std::find(known.begin(), known.end(), gate.agg) != known.end()) return {};
+  return fail(Exit::usage, "unknown aggregate `" + gate.agg + "`" + did_you_mean(gate.agg, known));
+}
+
 Result<GateOutcome> measure_metric(const KindScope& scope) {
   const Gate& gate = scope.gate;
   TRY(scope.check_field(gate.field));
-  if (!gate.limit_field.empty()) TRY(scope.check_field(gate.limit_field));
-  if (gate.limit_field.empty() && std::isnan(gate.limit)) {
-    return fail(Exit::usage, "its limit is no number");
-  }
-  TRY_ASSIGN(const Comparison compare, comparison(gate));
-  const std::vector<std::string> aggregates = {"max", "min", "mean", "sum", "count"};
-  if (!gate.agg.empty() &&
-      std::find(aggregates.begin(), aggregates.end(), gate.agg) == aggregates.end()) {
-    return fail(Exit::usage,
-                "unknown aggregate `" + gate.agg + "`" + did_you_mean(gate.agg, aggregates));
-  }
+  TRY(check_aggregate(gate));
+  TRY_ASSIGN(const GateBounds bounds, GateBounds::of(gate));
+  if (gate.partner.what != Partner::What::none) return measure_ratio(scope, bounds);
+  const Bound& bound = bounds.only();
+  if (bounds.has_field()) TRY(scope.check_field(bound.limit_field));
   // max <= bound with a bound in every record means that every record is within its own.
-  const bool own_limit = !gate.limit_field.empty() &&
-                         ((gate.agg == "max" && (gate.compare == "le" || gate.compare == "lt")) ||
-                          (gate.agg == "min" && (gate.compare == "ge" || gate.compare == "gt")));
-  if (!gate.agg.empty() && !own_limit) return measure_aggregate(scope, compare);
-  const std::string limit =
-      gate.limit_field.empty() ? number_sql(gate.limit) : sql_name(gate.limit_field);
-  return measure_records(
-      scope, compare, gate.field, limit,
-      order_sql(sql_name(gate.field), compare, limit, !gate.limit_field.empty()));
+  const bool own_limit = bounds.has_field() &&
+                         ((gate.agg == "max" && (bound.compare == "le" || bound.compare == "lt")) ||
+                          (gate.agg == "min" && (bound.compare == "ge" || bound.compare == "gt")));
+  return gate.agg.empty() || own_limit ? measure_records(scope, bounds)
+                                       : measure_aggregate(scope, bounds);
 }
 
 Result<GateOutcome> measure_all(const KindScope& scope) {
@@ -326,6 +286,14 @@ Result<GateOutcome> measure_sql(const GateInput& input, const Gate& gate) {
 // Cells without any record of the kind, unless `where` cannot hold for them whatever their records
 // would say (a condition on variant, prompt or repeat that is false).
 Result<> add_missing_cells(const KindScope& scope, GateOutcome& outcome) {
+  if (scope.kind.name == cells_kind().name) {
+    TRY_ASSIGN(const Table cached, scope.select("SELECT count(*) FROM cells WHERE cached = 1"));
+    if (const int64_t count = cached.rows[0][0].integer; count > 0) {
+      outcome.message += "; " + std::to_string(count) +
+                         " cells were taken from the cache and have no time here"
+                         " (--force runs them again)";
+    }
+  }
   const std::string sql = scope.missing_cells_sql();
   TRY_ASSIGN(const Table missing, scope.select(sql));
   if (missing.rows.empty() || outcome.rows == 0) return {};
@@ -408,6 +376,8 @@ Result<GateOutcome> measure(const GateInput& input, const Gate& gate) {
   GateOutcome outcome;
   if (gate.form == Gate::Form::metric) {
     TRY_ASSIGN(outcome, measure_metric(scope));
+  } else if (gate.form == Gate::Form::floor) {
+    TRY_ASSIGN(outcome, measure_floor(scope));
   } else if (gate.form == Gate::Form::all) {
     TRY_ASSIGN(outcome, measure_all(scope));
   } else if (gate.across.empty()) {

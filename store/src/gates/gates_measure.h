@@ -1,6 +1,7 @@
 #pragma once
 // One gate against one run. The arithmetic is SQL over the scoped views, so that the query kept
-// with the outcome is the one that was judged; no records are copied out.
+// with the outcome is the one that was judged. Only where a partner takes part (gates_pairs.h) are
+// records copied out; the query then gives the worst figure and its partner's.
 
 #include <string>
 #include <vector>

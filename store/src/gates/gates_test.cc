@@ -11,15 +11,14 @@ Gate metric(const std::string& field, const std::string& compare, double limit,
   gate.id = "g";
   gate.kind = field.substr(0, field.find('.'));
   gate.field = field.substr(field.find('.') + 1);
-  gate.compare = compare;
-  gate.limit = limit;
+  gate.bounds = {Bound{compare, limit, ""}};
   gate.agg = agg;
   return gate;
 }
 
 Gate within_bound(const std::string& agg = "") {
   Gate gate = metric("attn_decode_verify.rel_l2", "le", 0, agg);
-  gate.limit_field = "bound";
+  gate.bounds[0].limit_field = "bound";
   return gate;
 }
 
@@ -159,6 +158,8 @@ TEST_F(Gates, AggregatesAreThoseOfTheRecords) {
                                    {"min", "gt", 0.5, GateStatus::fail, "0.5"},
                                    {"mean", "eq", 0.6875, GateStatus::pass, "0.6875"},
                                    {"sum", "ne", 2.75, GateStatus::fail, "2.75"},
+                                   {"median", "le", 0.6875, GateStatus::pass, "0.6875"},
+                                   {"median", "lt", 0.6875, GateStatus::fail, "0.6875"},
                                    {"count", "eq", 4, GateStatus::pass, "4"}};
   for (const Case& one : cases) {
     const GateOutcome outcome =
@@ -176,6 +177,50 @@ TEST_F(Gates, PerGroupsAreJudgedOneByOne) {
   EXPECT_EQ(outcome.failed, 1);
   EXPECT_EQ(outcome.where.substr(0, 9), "prompt=p2");
   EXPECT_NE(outcome.message.find("2 groups"), std::string::npos) << outcome.message;
+}
+
+TEST_F(Gates, ARangeHasTwoEnds) {
+  struct Case {
+    double low, high;
+    std::string agg;
+    int64_t failed;
+    std::string measured;
+  };
+  // gaps 0.5, 0.625, 0.75, 0.875
+  for (const Case& one : std::vector<Case>{{0.5, 0.875, "", 0, "0.5"},
+                                           {0.625, 0.875, "", 1, "0.5"},
+                                           {0.5, 0.625, "", 2, "0.875"},
+                                           {0.625, 0.75, "", 2, "0.5"},
+                                           {0.5, 0.75, "median", 0, "0.6875"},
+                                           {0.75, 0.875, "median", 1, "0.6875"},
+                                           {0.5, 0.625, "mean", 1, "0.6875"}}) {
+    Gate gate = metric("readout.gap", "ge", one.low, one.agg);
+    gate.bounds.push_back(Bound{"le", one.high, ""});
+    const GateOutcome outcome = judge(clean_run(), gate);
+    SCOPED_TRACE(outcome.limit + " " + one.agg + ": " + outcome.message);
+    EXPECT_EQ(outcome.status, one.failed == 0 ? GateStatus::pass : GateStatus::fail);
+    EXPECT_EQ(outcome.failed, one.failed);
+    EXPECT_EQ(outcome.measured, one.measured);
+  }
+  for (const auto& [first, second] : {std::pair{"ge", "gt"}, std::pair{"le", "eq"}}) {
+    Gate gate = metric("readout.gap", first, 1);
+    gate.bounds.push_back(Bound{second, 1, ""});
+    EXPECT_EQ(judge(clean_run(), gate).status, GateStatus::error);
+  }
+}
+
+TEST_F(Gates, TheSecondsOfACellAreAMetric) {
+  TestRun run = clean_run();
+  run.attempts.push_back(clean_attempt({}, 1));
+  run.attempts[1].wall_s = 3;
+  const GateOutcome median = judge(run, metric("cells.wall_s", "le", 2, "median"));
+  EXPECT_EQ(median.status, GateStatus::pass) << median.message;
+  EXPECT_EQ(median.measured, "2");
+  EXPECT_EQ(median.rows, 2) << "a process that serves two prompts counts once";
+  EXPECT_EQ(judge(run, metric("cells.wall_s", "le", 2)).failed, 1);
+  run.attempts[1].status = "failed";
+  EXPECT_EQ(judge(run, metric("cells.wall_s", "le", 9, "max")).status, GateStatus::not_measured);
+  EXPECT_EQ(judge(run, metric("cells.wall", "le", 9)).status, GateStatus::error);
 }
 
 TEST_F(Gates, WhereChoosesRecords) {

@@ -12,24 +12,9 @@ namespace {
 constexpr std::string_view kTextColumns[] = {"run",    "milestone", "provenance",
                                              "commit", "variant",   "prompt"};
 
-// Seconds of each engine process that really ran for the run: one that served several cells counts
-// once (by the first of their prompts), and is of no prompt then. No GROUP BY, so that conditions
-// on the run reach the cells.
-#define WITH_PROMPT                                                                              \
-  "EXISTS (SELECT 1 FROM cells AS d WHERE d.run = c.run AND d.bundle = c.bundle AND d.status = " \
-  "'ok'"                                                                                         \
-  " AND d.prompt "
-constexpr std::string_view kWallSeconds =
-    "(SELECT c.run, c.milestone, r.provenance, r.\"commit\", c.variant,"
-    " CASE WHEN NOT " WITH_PROMPT
-    "> c.prompt) THEN c.prompt END AS prompt, c.repeat, c.wall_s"
-    " FROM cells AS c JOIN runs AS r ON r.run = c.run WHERE c.status = 'ok' AND c.cached = 0"
-    " AND NOT " WITH_PROMPT "< c.prompt))";
-#undef WITH_PROMPT
-
 MetricSource wall_seconds() {
   return {.kind = "cells",
-          .view = std::string(kWallSeconds),
+          .view = cells_kind().source(),
           .field = "wall_s",
           .type = "real",
           .unit = "s",

@@ -140,7 +140,7 @@ Result<> write_gates(ReportWriter& out, Language language) {
     if (explain) out.line(code_span(gate.id) + ": " + escape_markdown(gate.message));
     if (gate.query.empty()) continue;
     out.line(label(Label::gate_query, language, {code_span(gate.id)}) + ":");
-    out.add(query_note(out.run().name, gate.query));
+    out.add(query_note(query_scope(gate, out.run().name), gate.query));
   }
   return {};
 }

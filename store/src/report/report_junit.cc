@@ -17,7 +17,7 @@ JunitCase of_gate(const GateOutcome& gate, const std::string& run) {
       gate.status == GateStatus::fail ? JunitCase::Outcome::failed : JunitCase::Outcome::error;
   out.type = to_string(gate.status);
   out.message = gate.message;
-  if (!gate.query.empty()) out.detail = query_command(run, gate.query);
+  if (!gate.query.empty()) out.detail = query_command(query_scope(gate, run), gate.query);
   return out;
 }
 

@@ -84,7 +84,7 @@ class Reports : public RunFixture {
     gate.id = "bounded";
     gate.kind = "attn_decode_verify";
     gate.field = "rel_l2";
-    gate.limit_field = "bound";
+    gate.bounds = {Bound{"le", 0, "bound"}};
     Gate sql;
     sql.id = "no_nan";
     sql.form = Gate::Form::sql;
@@ -180,6 +180,7 @@ TEST_F(Reports, InSpanishSayWordsInSpanish) {
   wrong.id = "wrong";
   wrong.kind = "readout";
   wrong.field = "gap";
+  wrong.bounds = {Bound{"le", 0, ""}};
   ASSERT_TRUE(evaluate_gates(store(), name_, {arms, within, wrong}));
   const std::string text = write(id, Language::es);
   check_tables(text, id, 10);

@@ -1,0 +1,104 @@
+// A figure that must be its partner's, within the floor that a diff uses.
+
+#include <cmath>
+#include <limits>
+
+#include "compare/judge.h"
+#include "contract/text.h"
+#include "gates/gates_query.h"
+#include "gates/gates_ratio.h"
+#include "text/markdown.h"
+
+namespace greta::store {
+
+namespace {
+
+// How far beyond its floor a difference is; what is not alike at all is farthest.
+double excess(const Judgement& judgement) {
+  if (judgement.verdict == Verdict::identical) return -1;
+  if (std::isnan(judgement.difference)) {
+    return judgement.verdict == Verdict::diverged ? std::numeric_limits<double>::infinity() : 0;
+  }
+  return judgement.floor > 0 ? judgement.difference / judgement.floor
+                             : std::numeric_limits<double>::max();
+}
+
+std::string shown(const Value& value) {
+  return value.type == Value::Type::null ? "NULL" : value_text(value);
+}
+
+}  // namespace
+
+Result<> check_floor(const KindScope& scope) {
+  const FieldInfo* const field = scope.kind.find(scope.gate.field);
+  if (field == nullptr) return {};
+  if (field->role == FieldRole::timing) {
+    return fail(Exit::usage, "`" + scope.gate.field +
+                                 "` is a timing, which has no floor (did you mean `ratio_to`?)");
+  }
+  if (field->role == FieldRole::address) {
+    return fail(Exit::usage,
+                "`" + scope.gate.field + "` is an address: it says nothing of results");
+  }
+  return {};
+}
+
+Result<GateOutcome> measure_floor(const KindScope& scope) {
+  const Gate& gate = scope.gate;
+  TRY(scope.check_field(gate.field));
+  TRY(check_floor(scope));
+  TRY_ASSIGN(const GatePairs pairs, pair_records(scope));
+  GateOutcome outcome{.id = gate.id};
+  if (!pairs.refusal.empty() || pairs.pairs.empty()) {
+    outcome.message = "nothing was compared: " +
+                      (pairs.refusal.empty() ? "no pair" + pairs.notes() : pairs.refusal);
+    return outcome;
+  }
+  const FloorContext context = floor_context(pairs.run, pairs.other.run);
+  std::vector<FigureJudge> judges;
+  for (const PairRecords& records : pairs.records)
+    judges.emplace_back(scope.kind, records.a, records.b, context);
+
+  const RecordPair* worst = nullptr;
+  Judgement of_worst;
+  const DiffRecord* last = nullptr;
+  for (const RecordPair& pair : pairs.pairs) {
+    if (pair.a == last) continue;  // its repeats are in the floor
+    last = pair.a;
+    Judgement judgement;
+    if ((*pair.values_a)[pairs.field].type == Value::Type::null) {
+      judgement.difference = std::numeric_limits<double>::quiet_NaN();  // the partner has it
+    } else {
+      judgement = judges[pair.variant].judge(pairs.field, *pair.values_a, *pair.values_b);
+    }
+    ++outcome.rows;
+    outcome.failed += judgement.verdict == Verdict::diverged ? 1 : 0;
+    if (worst != nullptr && excess(judgement) <= excess(of_worst)) continue;
+    worst = &pair;
+    of_worst = judgement;
+  }
+  const std::string a = shown((*worst->values_a)[pairs.field]);
+  const std::string b = shown((*worst->values_b)[pairs.field]);
+  const bool has_size = !std::isnan(of_worst.difference);
+  outcome.measured = a;
+  outcome.limit =
+      b + (has_size ? " ± " + number_text(of_worst.floor) : "") + " (" + pairs.other.name + ")";
+  outcome.where = pairs.place(*worst);
+  outcome.query =
+      pair_query(scope, pairs, *worst,
+                 has_size ? "abs(a.value - b.value) AS difference" : "a.value IS b.value AS same");
+  outcome.status = outcome.failed == 0 ? GateStatus::pass : GateStatus::fail;
+  const std::string rows = std::to_string(outcome.rows);
+  outcome.message =
+      (outcome.failed == 0 ? "all " + rows + " records are within the floor; nearest to it: "
+                           : std::to_string(outcome.failed) + " of " + rows +
+                                 " records are not within the floor; worst: ") +
+      gate.field + " = " + a + " beside " + b + " of " + pairs.other.name +
+      (has_size ? ", difference " + number_text(of_worst.difference) + ", floor " +
+                      number_text(of_worst.floor)
+                : "") +
+      pairs.notes();
+  return outcome;
+}
+
+}  // namespace greta::store
