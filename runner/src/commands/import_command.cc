@@ -6,7 +6,9 @@
 
 #include "commands/import_output.h"
 #include "contract/text.h"
+#include "past/report_facts.h"
 #include "run/history.h"
+#include "store/diff.h"
 #include "system/files.h"
 
 namespace greta::runner {
@@ -29,6 +31,8 @@ class Importer {
   Importer(const ImportOptions& options, std::optional<store::Store> store)
       : options_(options), store_(std::move(store)) {}
   Result<> import(const fs::path& path);
+  // Of the arrivals from this one on: what looks too good in their runs.
+  Result<> look_for_lints(size_t first);
   const std::vector<Arrival>& arrivals() const { return arrivals_; }
 
  private:
@@ -74,7 +78,8 @@ Result<> Importer::bundle(const fs::path& folder) {
 Result<> Importer::report(const fs::path& file) {
   TRY_ASSIGN(const std::string text, read_file(file));
   const std::string name = file.filename().string();
-  TRY_ASSIGN(PastReport read, read_report(text, name));
+  std::error_code error;
+  TRY_ASSIGN(PastReport read, read_report(text, fs::absolute(file, error).lexically_normal()));
   if (!options_.past.milestone.empty()) read.milestone = options_.past.milestone;
   if (read.milestone.empty()) {
     return tl::unexpected(import_error(
@@ -124,7 +129,7 @@ Result<> Importer::import(const fs::path& path) {
   const fs::file_status status = fs::status(path, error);
   if (!fs::exists(status))
     return tl::unexpected(import_error(path, "there is no such file or folder"));
-  const std::string extension = path.extension().string();
+  const std::string extension = lower(path.extension().string());
   if (!fs::is_directory(status)) {
     if (extension == ".yaml" || extension == ".yml") return history(path);
     if (extension == ".md") return report(path);
@@ -139,6 +144,18 @@ Result<> Importer::import(const fs::path& path) {
   if (histories.empty()) return files(path);
   std::sort(histories.begin(), histories.end());
   for (const fs::path& file : histories) TRY(history(file));
+  return {};
+}
+
+Result<> Importer::look_for_lints(size_t first) {
+  for (size_t i = first; i < arrivals_.size() && store_; ++i) {
+    for (const std::string& run : arrivals_[i].runs) {
+      TRY_ASSIGN(const int64_t id, store_->resolve(run));
+      TRY_ASSIGN(auto found, store::lints(*store_, id));
+      for (store::Lint& lint : found)
+        arrivals_[i].lints.push_back({.run = run, .lint = std::move(lint)});
+    }
+  }
   return {};
 }
 
@@ -162,6 +179,12 @@ Result<> import_all(Context& context, const ImportOptions& options) {
   for (const std::string& path : options.paths) {
     const size_t before = importer.arrivals().size();
     TRY(importer.import(path));
+    // Nobody reads them with -q, and they look at every record.
+    if (context.json || context.verbosity > 0) {
+      // What came in is in, whatever the checks of it say.
+      if (const auto done = importer.look_for_lints(before); !done)
+        context.say("note: suspicious results were not looked for: " + done.error().str());
+    }
     for (size_t i = before; i < importer.arrivals().size() && !context.json; ++i) {
       const Arrival& arrival = importer.arrivals()[i];
       for (const std::string& line : to_lines(arrival, context.verbosity > 1)) {

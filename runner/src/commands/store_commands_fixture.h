@@ -37,6 +37,8 @@ class StoreCommands : public testing::Test {
     context.store_path = (root_ / "store.sqlite").string();
     CLI::App app;
     app.add_flag("--json", context.json);
+    app.add_flag_callback("-q", [&context] { context.verbosity = 0; });
+    app.add_flag_callback("-v", [&context] { context.verbosity = 2; });
     for (const RegisterCommand add :
          {register_list, register_query, register_history, register_import, register_accept,
           register_diff, register_check, register_gc})

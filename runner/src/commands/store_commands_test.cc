@@ -62,6 +62,36 @@ TEST_F(StoreCommands, ImportOfThePastSaysWhatItTookAndWhatNot) {
   EXPECT_EQ(SortedJson::parse(greta({"import", report, "--json"}).out)["runs"][0], json["runs"][0]);
 }
 
+TEST_F(StoreCommands, ImportSaysWhatIsSuspiciousAndGuessed) {
+  const std::string report = "runner/testdata/past/2026_02_03_B3_21_report.md";
+  const Answer seen = greta({"import", report});
+  for (const char* part : {"`gap decode` is gap of decode0",
+                           "suspicious: gap of decode0 is 1.34019 for different prompts",
+                           "(difference_exactly_zero)", "(invariants_blind)"})
+    EXPECT_NE(seen.err.find(part), std::string::npos) << part << "\n" << seen.err;
+  EXPECT_EQ(greta({"-q", "import", report}).err, "");
+  const SortedJson json = SortedJson::parse(greta({"import", report, "--json"}).out);
+  EXPECT_EQ(json["found"][0]["lints"][0]["id"], "constant_across_prompts");
+  EXPECT_EQ(json["found"][0]["heads"][0]["field"], "hash_equal");
+  const Answer history = greta({"import", "experiments/history"});
+  EXPECT_NE(history.err.find(" suspicious results more"), std::string::npos) << history.err;
+  EXPECT_NE(history.err.find("suspicious in B3.11-recorded-"), std::string::npos) << history.err;
+
+  std::string lines;
+  for (int kind = 0; kind < 1200; ++kind)
+    lines += "{\"event\":\"e" + std::to_string(kind) + "\"}\n";
+  write(root_ / "b3_31/wo.jsonl", lines + "{\"event\":\"e7\"}\n{}\n");
+  write(root_ / "b3_31/logs.tar.zst", "packed");
+  const Answer dry = greta({"import", "--dry-run", (root_ / "b3_31").string()});
+  for (const char* part : {"1202 lines: e7 2, e0 1,", "… and 1193 more",
+                           "(wo_verify is guessed from the file's name: --kind)",
+                           "output, packed: kept as it is, its lines are not read"})
+    EXPECT_NE(dry.out.find(part), std::string::npos) << part << "\n" << dry.out.substr(0, 2000);
+  EXPECT_LT(dry.out.size(), 2000U);
+  EXPECT_NE(greta({"import", "-v", "--dry-run", (root_ / "b3_31").string()}).out.find("e999 1"),
+            std::string::npos);
+}
+
 TEST_F(StoreCommands, QueryInEveryFormat) {
   const std::string sql =
       "SELECT prompt, layer, attn_out_mae FROM attn_decode_verify WHERE layer = 31"

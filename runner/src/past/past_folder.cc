@@ -7,6 +7,7 @@
 #include "contract/text.h"
 #include "past/past_names.h"
 #include "past/report_reader.h"
+#include "spec/spec_text.h"
 #include "system/files.h"
 
 namespace greta::runner {
@@ -73,10 +74,10 @@ RunPlace place_of(const fs::path& file, const fs::path& root, const PastOptions&
 
 std::string role_of(const fs::path& file) {
   const std::string extension = plain_name(file.extension().string());
-  if (extension == "jsonl") return "records";
+  if (extension == "jsonl" || extension == "ndjson") return "records";
   if (extension == "log" || extension == "out" || extension == "err") return "log";
   if (extension == "md") return "report";
-  if (extension == "json" || extension == "env") return "config";
+  if (extension == "json" || extension == "env" || file.filename() == ".env") return "config";
   return "output";
 }
 
@@ -93,14 +94,11 @@ void say_of_file(PastRun& run, const std::string& key, const Json& value) {
 
 // What a config.json, metadata.json or an .env file says of its run.
 void read_config(PastRun& run, const PastFile& file, std::string_view text) {
-  if (file.name.ends_with(".env")) {
+  if (!plain_name(file.name).ends_with("json")) {
     for (size_t at = 0; at < text.size();) {
       const size_t end = std::min(text.find('\n', at), text.size());
-      std::string_view line = text.substr(at, end - at);
-      if (line.starts_with("export ")) line.remove_prefix(7);
-      const size_t equals = line.find('=');
-      if (line.starts_with("GRETA_") && equals != std::string_view::npos)
-        say_of_file(run, std::string(line.substr(0, equals)), std::string(line.substr(equals + 1)));
+      const auto [name, value] = flag_in(text.substr(at, end - at));
+      if (!name.empty()) run.flags.emplace(name, value);
       at = end + 1;
     }
     return;
@@ -195,15 +193,35 @@ void full_prompt_names(PastRun& run) {
   }
 }
 
+std::string in_ascii(const std::string& name) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string out;
+  for (const char c : name) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x80) {
+      out += c;
+    } else {
+      out += {'\\', 'x', kDigits[byte >> 4], kDigits[byte & 15]};
+    }
+  }
+  return out;
+}
+
 Result<> read_file_of_run(PastRun& run, const fs::path& path, const PastOptions& options) {
   PastFile file;
   file.name = path.lexically_relative(run.folder).generic_string();
+  if (first_invalid_utf8(file.name)) {
+    return tl::unexpected(past_error(
+        in_ascii(path.string()),
+        "the name has bytes that are no UTF-8, and no bundle can list it: rename the file"));
+  }
   file.role = role_of(path);
   file.variant = "default";
   if (file.role == "records") {
     const FileNameParts parts = file_name_parts(path.filename().string());
     file.prompt = options.prompt.empty() ? parts.prompt : options.prompt;
     file.kind = options.kind.empty() ? parts.kind : options.kind;
+    file.kind_is_guess = options.kind.empty() && parts.is_guess;
     if (!parts.variant.empty()) file.variant = parts.variant;
     if (!options.variant.empty()) file.variant = options.variant;
     if (file.kind.empty()) file.kind = "unnamed";
@@ -225,7 +243,7 @@ bool is_report(const fs::path& path) {
     return false;
   const auto text = read_file(path);
   if (!text) return false;
-  const auto report = read_report(*text, path.filename().string());
+  const auto report = read_report(*text, path);
   return report && !report->milestone.empty() && report->figures > 0;
 }
 

@@ -18,11 +18,12 @@ struct PastOptions {
 };
 
 struct PastFile {
-  std::string name;     // below the run's folder
-  std::string role;     // records, log, report, config, output
-  std::string kind;     // of lines without `event`
-  std::string prompt;   // of lines without `prompt_id`
-  std::string variant;  // "default" when nothing says
+  std::string name;            // below the run's folder
+  std::string role;            // records, log, report, config, output
+  std::string kind;            // of lines without `event`
+  bool kind_is_guess = false;  // it shares words with the file's name, no more
+  std::string prompt;          // of lines without `prompt_id`
+  std::string variant;         // "default" when nothing says
   store::FileSurvey survey;
 };
 

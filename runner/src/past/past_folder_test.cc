@@ -176,10 +176,12 @@ TEST_F(PastFiles, PromptsOfLinesAndArmsOfNames) {
 TEST_F(PastFiles, WhatAFileOfTheRunSaysIsKnown) {
   folder_.write("b3_61/config.json",
                 R"({"commit":"ead86816","model":"m.gguf","flags":{"GRETA_A":1},"seed":7})");
-  folder_.write("b3_61/run.env", "export GRETA_B=row\nOTHER=1\n");
+  folder_.write("b3_61/run.ENV", "export GRETA_B=row\nOTHER=1\n");
+  folder_.write("b3_61/.env", "GRETA_C=\"a b\"\r\nexport GRETA_D='c'\n");
   import(found(folder_ / "b3_61").runs[0]);
   EXPECT_EQ(ask("SELECT \"commit\", started_at FROM runs"), "ead86816|\n");
-  EXPECT_EQ(ask("SELECT name, value FROM flags ORDER BY 1"), "GRETA_A|1\nGRETA_B|row\n");
+  EXPECT_EQ(ask("SELECT name, value FROM flags ORDER BY 1"),
+            "GRETA_A|1\nGRETA_B|row\nGRETA_C|a b\nGRETA_D|c\n");
   EXPECT_EQ(ask("SELECT key, value FROM environment ORDER BY 1"),
             "commit|ead86816\nmodel.file|m.gguf\nseed|7\n");
 }
@@ -193,6 +195,41 @@ TEST_F(PastFiles, OneFileWithWhatTheUserSays) {
       .milestone = "B3.30", .prompt = "p5_ba", .kind = "readout", .variant = "E1"};
   import(found(file, options).runs[0]);
   EXPECT_EQ(ask("SELECT milestone, variant, prompt, top1_id FROM readout"), "B3.30|E1|p5_ba|5\n");
+}
+
+TEST_F(PastFiles, LinesAreLinesWhateverTheirFileIsCalled) {
+  folder_.write("b3_62/p4_readout.ndjson", "{\"top1_id\":1}\n");
+  folder_.write("b3_62/b3_62_stage.JSONL", "{}\n");
+  const PastRun run = found(folder_ / "b3_62").runs[0];
+  ASSERT_EQ(run.files.size(), 2U);
+  EXPECT_EQ(run.files[0].kind, "stage_trace");
+  EXPECT_EQ(run.files[1].kind, "readout");
+  EXPECT_EQ(run.files[1].prompt, "p4_sys");
+}
+
+TEST_F(PastFiles, AKindThatOnlySharesAWordIsAGuess) {
+  for (const auto& [name, kind, guess] : {std::tuple{"wo.jsonl", "wo_verify", true},
+                                          std::tuple{".hidden.jsonl", "hidden_equiv", true},
+                                          std::tuple{"readout.jsonl", "readout", false},
+                                          std::tuple{"stage.jsonl", "stage_trace", false},
+                                          std::tuple{"b3_20_слой.jsonl", "слой", false}}) {
+    const fs::path file = folder_.write(std::string("b3_63/") + name, "{}\n");
+    const PastFile read = found(file).runs[0].files[0];
+    EXPECT_EQ(read.kind, kind);
+    EXPECT_EQ(read.kind_is_guess, guess) << name;
+    EXPECT_FALSE(found(file, {.milestone = {}, .prompt = {}, .kind = "mine", .variant = {}})
+                     .runs[0]
+                     .files[0]
+                     .kind_is_guess);
+  }
+}
+
+TEST_F(PastFiles, ANameThatIsNoUtf8IsRefusedByName) {
+  folder_.write("b3_64/caf\xe9.jsonl", "{}\n");
+  EXPECT_NE(
+      error_of(folder_ / "b3_64").find("caf\\xe9.jsonl: the name has bytes that are no UTF-8"),
+      std::string::npos)
+      << error_of(folder_ / "b3_64");
 }
 
 TEST_F(PastFiles, LinksAndSpecialFilesAreRefusedByName) {
@@ -225,7 +262,7 @@ TEST_F(PastFiles, AReportAmongTheFilesIsReadOnItsOwn) {
 // The seed's kind of report gives the figures that were typed in from it, and its tables again.
 TEST_F(PastFiles, TheReportOfB321IsItsRecord) {
   const std::string text = read_file(kReport).value_or("");
-  const auto report = read_report(text, kReport.filename().string());
+  const auto report = read_report(text, kReport.filename());
   ASSERT_TRUE(report) << report.error().str();
   EXPECT_EQ(report->figures, 50U);
   EXPECT_EQ(report->twins, 50U);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <set>
 #include <tuple>
 
@@ -19,6 +20,40 @@ std::string digits_at(std::string_view text, size_t at) {
   size_t end = at;
   while (end < text.size() && is_digit(text[end])) ++end;
   return std::string(text.substr(at, end - at));
+}
+
+std::string plain_case(std::string_view text) {
+  std::string out(text);
+  for (char& c : out)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
+  return out;
+}
+
+size_t character_length(std::string_view text) {
+  size_t length = 1;
+  while (length < text.size() && (static_cast<unsigned char>(text[length]) & 0xc0) == 0x80)
+    ++length;
+  return length;
+}
+
+// Whether the first character may stand in the name of a field: letters, digits and marks of any
+// script. Of the characters beyond ASCII these blocks are blanks, punctuation, arrows, operators
+// and pictures.
+bool is_of_name(std::string_view text) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+  if (byte(0) < 0x80) return is_word(text[0]);
+  const size_t length = character_length(text);
+  if (byte(0) < 0xc0 || length < 2 || length > 4) return false;
+  uint32_t point = byte(0) & (0x7fU >> length);
+  for (size_t i = 1; i < length; ++i) point = point << 6 | (byte(i) & 0x3fU);
+  constexpr std::pair<uint32_t, uint32_t> kNoLetters[] = {
+      {0x80, 0xa9},     {0xab, 0xb1},     {0xb4, 0xb4},      {0xb6, 0xb8},     {0xbb, 0xbf},
+      {0xd7, 0xd7},     {0xf7, 0xf7},     {0x2000, 0x206f},  {0x207a, 0x207e}, {0x208a, 0x208e},
+      {0x20a0, 0x20cf}, {0x2190, 0x2bff}, {0x3000, 0x3004},  {0x3008, 0x3020}, {0xfe00, 0xfe0f},
+      {0xff01, 0xff0f}, {0xfff0, 0xffff}, {0x1f000, 0x1faff}};
+  return std::none_of(std::begin(kNoLetters), std::end(kNoLetters), [&](const auto& block) {
+    return point >= block.first && point <= block.second;
+  });
 }
 
 // Names of GRETA's trace files, without milestone and prompt, and the kinds of their lines.
@@ -116,12 +151,63 @@ std::string plain_name(std::string_view text) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
     if (is_word(c)) {
       out += c;
+    } else if (is_of_name(text.substr(i - length))) {
+      const size_t whole = character_length(text.substr(i - length));
+      out += text.substr(i - length, whole);
+      i += whole - length;
     } else if (!out.empty() && out.back() != '_') {
       out += '_';
     }
   }
   while (!out.empty() && out.back() == '_') out.pop_back();
   return out;
+}
+
+std::string field_name(std::string_view text) {
+  std::string out;
+  const size_t first = text.find_first_not_of(" \t\n");
+  const std::string_view from_first = text.substr(std::min(first, text.size()));
+  for (const std::string_view minus : {"-", "−"}) {
+    const size_t behind = minus.size();
+    if (from_first.starts_with(minus) && behind < from_first.size() &&
+        is_of_name(from_first.substr(behind)))
+      out = "neg_";
+  }
+  for (size_t i = 0; i < text.size();) {
+    const size_t length = character_length(text.substr(i));
+    if (is_of_name(text.substr(i))) {
+      out += plain_case(text.substr(i, length));
+    } else if (!out.empty() && out.back() != '_') {
+      out += '_';
+    }
+    i += length;
+  }
+  while (!out.empty() && out.back() == '_') out.pop_back();
+  return out;
+}
+
+bool is_plainly(std::string_view name, std::string_view text) {
+  std::string joined_up;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool hyphen = text[i] == '-' && i > 0 && i + 1 < text.size() && is_word(text[i - 1]) &&
+                        is_word(text[i + 1]);
+    joined_up += text[i] == ' ' || hyphen ? '_' : text[i];
+  }
+  return plain_case(joined_up) == name;
+}
+
+std::pair<std::string, std::string> flag_in(std::string_view text) {
+  while (!text.empty() && (text.back() == '\r' || text.back() == ' ')) text.remove_suffix(1);
+  if (text.starts_with("export ")) text.remove_prefix(7);
+  const size_t equals = text.find('=');
+  if (!text.starts_with("GRETA_") || equals == std::string_view::npos) return {};
+  const std::string_view name = text.substr(0, equals);
+  if (name.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") != std::string_view::npos)
+    return {};
+  std::string value(text.substr(equals + 1));
+  if (value.size() >= 2 && (value[0] == '"' || value[0] == '\'') && value.back() == value[0])
+    value = value.substr(1, value.size() - 2);
+  return {std::string(name), value};
 }
 
 std::vector<std::string> name_words(std::string_view text) {
@@ -227,11 +313,18 @@ std::string commit_in(std::string_view text) {
   return {};
 }
 
-std::string kind_of_name(const std::vector<std::string>& words) {
-  const std::string name = joined(words, "_");
-  for (const FileKind& known : kFileKinds)
-    if (known.words == name) return std::string(known.kind);
-  if (builtin_schema().find(name) != nullptr) return name;
+namespace {
+
+// By GRETA's own names of files, else the contract's kind that shares most words with it, where
+// there is one such; else the name itself.
+void find_kind(const std::vector<std::string>& words, FileNameParts& out) {
+  out.kind = joined(words, "_");
+  for (const FileKind& known : kFileKinds) {
+    if (known.words != out.kind) continue;
+    out.kind = known.kind;
+    return;
+  }
+  if (builtin_schema().find(out.kind) != nullptr) return;
   // Nearest: most words in common, at least half of the name's and of the kind's; no tie.
   std::string best;
   size_t most = 0;
@@ -242,13 +335,20 @@ std::string kind_of_name(const std::vector<std::string>& words) {
     best = shared > most ? kind.name : "";
     most = shared;
   }
-  return best.empty() ? name : best;
+  if (best.empty()) return;
+  out.is_guess = true;
+  out.kind = best;
 }
+
+}  // namespace
 
 FileNameParts file_name_parts(std::string_view file_name) {
   FileNameParts out;
-  for (const std::string_view extension : {".gz", ".jsonl"})
-    if (file_name.ends_with(extension)) file_name.remove_suffix(extension.size());
+  const std::string in_lower_case = plain_case(file_name);
+  for (const std::string_view extension : {".gz", ".jsonl", ".ndjson"}) {
+    const std::string_view rest(in_lower_case.data(), file_name.size());
+    if (rest.ends_with(extension)) file_name.remove_suffix(extension.size());
+  }
   const std::vector<std::string> words = name_words(file_name);
   const auto is_number = [](const std::string& word) {
     return std::all_of(word.begin(), word.end(), is_digit);
@@ -280,7 +380,7 @@ FileNameParts file_name_parts(std::string_view file_name) {
     }
   }
   out.variant = joined(arm, "_");
-  out.kind = kind_of_name(rest);
+  find_kind(rest, out);
   return out;
 }
 

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace greta::runner {
@@ -12,6 +13,13 @@ namespace greta::runner {
 // Lower case, accents of Spanish away, `_` for what is neither letter nor digit: "Gap (prefill)" is
 // "gap_prefill".
 std::string plain_name(std::string_view text);
+// The name of the field that the head of a column, or the label of a row, stands for: ASCII letters
+// in lower case, `_` for blanks and signs; letters of other scripts stay as they are ("Δ gap" is
+// "Δ_gap"), and a minus before the first letter is a word ("-log p" is "neg_log_p").
+std::string field_name(std::string_view text);
+// Whether a field's name is no more than this text with its blanks joined, so that nobody need be
+// told.
+bool is_plainly(std::string_view name, std::string_view text);
 // The parts of a plain name.
 std::vector<std::string> name_words(std::string_view text);
 
@@ -30,17 +38,17 @@ std::string arm_in(std::string_view text);
 // The first 7 to 40 hexadecimal digits that stand alone and hold a letter and a digit.
 std::string commit_in(std::string_view text);
 
+// "GRETA_X=1", also after `export`, without the quotes around its value; "" for anything else.
+std::pair<std::string, std::string> flag_in(std::string_view text);
+
 // What the name of a file of lines says of them.
 struct FileNameParts {
-  std::string prompt;   // "" when it does not say
-  std::string variant;  // manual_valu; "" when it does not say
-  std::string kind;     // the record kind of lines without `event`
+  std::string prompt;     // "" when it does not say
+  std::string variant;    // manual_valu; "" when it does not say
+  std::string kind;       // the record kind of lines without `event`
+  bool is_guess = false;  // the kind shares words with the name, no more
 };
 FileNameParts file_name_parts(std::string_view file_name);
-
-// The record kind that a name of words means, by GRETA's own names of files, else the contract's
-// kind that shares most words with it, where there is one such; else the name itself.
-std::string kind_of_name(const std::vector<std::string>& words);
 
 // Whether a text has a number in it that stands alone (not that of B3.21, decode0 or MI300X).
 bool has_number(std::string_view text);

@@ -6,6 +6,7 @@
 
 #include "contract/schema.h"
 #include "past/past_names.h"
+#include "past/report_cell.h"
 
 namespace greta::runner {
 namespace {
@@ -102,16 +103,6 @@ bool all_digits(std::string_view text) {
          std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
-std::string unit_of(std::string_view text) {
-  constexpr Alias kUnits[] = {
-      {"s", "s"},         {"ms", "ms"},       {"us", "us"},          {"µs", "us"},
-      {"min", "min"},     {"h", "h"},         {"%", "percent"},      {"x", "x"},
-      {"×", "x"},         {"GB", "GB"},       {"GiB", "GiB"},        {"MB", "MB"},
-      {"MiB", "MiB"},     {"KB", "KB"},       {"KiB", "KiB"},        {"B", "bytes"},
-      {"bytes", "bytes"}, {"tok/s", "tok/s"}, {"tokens/s", "tok/s"}, {"GB/s", "GB/s"}};
-  return std::string(meaning(kUnits, text));
-}
-
 // "decode0_top1" and "gap_prefill" are of one phase; returns the rest.
 std::string without_phase(const std::string& name, std::string& phase) {
   std::vector<std::string> words = name_words(name);
@@ -143,25 +134,26 @@ bool tells(const Field& field) {
          field.name == "entropy";
 }
 
-void trim(std::string& text) {
-  const auto is_space = [](char c) { return c == ' ' || c == '\t' || c == '\n'; };
-  while (!text.empty() && is_space(text.back())) text.pop_back();
-  while (!text.empty() && is_space(text.front())) text.erase(0, 1);
-}
-
-bool take_front(std::string& text, std::string_view front) {
-  if (!text.starts_with(front)) return false;
-  text.erase(0, front.size());
-  trim(text);
-  return true;
-}
-
-// The number that a text is, with what it is as JSON; null when it is none.
-Json number_of(const std::string& text) {
-  if (text.empty() || text.find_first_not_of("0123456789+-.eE") != std::string::npos)
-    return nullptr;
-  Json value = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  return value.is_number() ? value : Json(nullptr);
+// Columns of one table whose heads differ are different figures: `gap` and `gap (%)`, `top1` and
+// `top1_id`.
+void tell_apart(std::vector<ReportColumn>& columns) {
+  const auto same = [](const ReportColumn& a, const ReportColumn& b) {
+    return a.use == ReportColumn::Use::field && b.use == a.use && a.name == b.name &&
+           a.keys == b.keys;
+  };
+  for (size_t i = 1; i < columns.size(); ++i) {
+    for (size_t j = 0; j < i; ++j) {
+      ReportColumn &first = columns[j], &later = columns[i];
+      if (!same(first, later)) continue;
+      if (first.unit != later.unit) {
+        ReportColumn& with_unit = later.unit.empty() ? first : later;
+        with_unit.name += "_" + plain_name(with_unit.unit);
+      } else if (first.head != later.head) {
+        ReportColumn& other = field_name(later.head) == later.name ? first : later;
+        other.name = field_name(other.head);
+      }
+    }
+  }
 }
 
 }  // namespace
@@ -170,10 +162,15 @@ ReportColumn report_column(std::string_view head, const std::vector<std::string>
   ReportColumn out;
   std::string text(head);
   trim(text);
-  if (const size_t open = text.rfind('('); open != std::string::npos && text.ends_with(')')) {
+  for (const auto& [opens, closes] : {std::pair{'(', ')'}, std::pair{'[', ']'}}) {
+    const size_t open = text.rfind(opens);
+    if (open == std::string::npos || !text.ends_with(closes)) continue;
     out.unit = unit_of(text.substr(open + 1, text.size() - open - 2));
-    if (!out.unit.empty()) text.erase(open);
+    if (out.unit.empty()) continue;
+    text.erase(open);
+    trim(text);
   }
+  out.head = text;
   const std::string name = plain_name(text);
   if (const auto key = meaning(kKeyHeads, name); !key.empty()) {
     out.use = ReportColumn::Use::key;
@@ -201,17 +198,18 @@ ReportColumn report_column(std::string_view head, const std::vector<std::string>
     out.keys["phase"] = phase;
     return out;
   }
-  const auto short_name = meaning(kFieldHeads, field);
+  const std::string short_name = name_with_unit(std::string(meaning(kFieldHeads, field)), out.unit);
   if (!short_name.empty()) field = short_name;
   const Kind* const readout = builtin_schema().find("readout");
   if (!phase.empty() && readout != nullptr && readout->find(field) != nullptr) {
     out.keys["phase"] = phase;
     out.kind = "readout";
   } else if (short_name.empty()) {
-    field = name;  // prefill_time is a name of its own
+    field = field_name(text);  // prefill_time is a name of its own
   }
   if (contains(kValueHeads, name)) out.use = ReportColumn::Use::values;
-  if (contains(kLabelHeads, name)) out.use = ReportColumn::Use::label;
+  if (contains(kLabelHeads, name) && name.empty() == text.empty())
+    out.use = ReportColumn::Use::label;
   out.name = field;
   return out;
 }
@@ -229,7 +227,6 @@ std::vector<ReportColumn> report_columns(const std::vector<std::string>& heads,
     // Without columns of values, or beside another label, the column is a field like others.
     if (!has_values || labelled) {
       column.use = ReportColumn::Use::field;
-      if (column.name.empty()) column.name = "row";
     } else {
       labelled = true;
     }
@@ -239,46 +236,23 @@ std::vector<ReportColumn> report_columns(const std::vector<std::string>& heads,
     column.use = ReportColumn::Use::field;
     if (column.name.empty()) column.name = "value";
   }
+  for (size_t i = 0; i < out.size(); ++i) {
+    if (out[i].use != ReportColumn::Use::field || !out[i].name.empty()) continue;
+    out[i].name = i == 0 && out[i].head.empty() ? "row" : "column_" + std::to_string(i + 1);
+  }
+  tell_apart(out);
   return out;
 }
 
-ReportCell report_cell(std::string_view cell) {
-  ReportCell out;
-  std::string text(cell);
-  trim(text);
-  const std::string name = plain_name(text);
-  if (text.empty() || text == "-" || text == "—" || text == "–" || name == "n_a" || name == "null")
-    return out;
-  if (name == "true" || name == "false") {
-    out.value = name == "true";
-    return out;
-  }
-  for (const auto& [token, value] :
-       {std::pair{"nan", "NaN"}, std::pair{"inf", "Infinity"}, std::pair{"infinity", "Infinity"}}) {
-    if (name == token) {
-      out.value = text.starts_with('-') ? "-" + std::string(value) : std::string(value);
-      return out;
-    }
-  }
-  std::string rest = text;
-  for (const auto& [sign, bound] :
-       {std::pair{"≥", "at_least"}, std::pair{">=", "at_least"}, std::pair{"≤", "at_most"},
-        std::pair{"<=", "at_most"}, std::pair{">", "more_than"}, std::pair{"<", "less_than"}}) {
-    if (!take_front(rest, sign)) continue;
-    out.bound = bound;
-    break;
-  }
-  out.approx = take_front(rest, "~") || take_front(rest, "≈");
-  take_front(rest, "+");
-  const size_t end = std::min(rest.find_first_not_of("0123456789+-.eE"), rest.size());
-  std::string behind = rest.substr(end);
-  trim(behind);
-  out.unit = unit_of(behind);
-  const Json number = behind.empty() || !out.unit.empty() ? number_of(rest.substr(0, end)) : Json();
-  if (number.is_null()) return {.value = text, .printed = {}, .unit = {}, .bound = {}};
-  out.value = number;
-  out.printed = rest.substr(0, end);
-  return out;
+ReportColumn report_label(std::string_view cell) {
+  ReportColumn out = report_column(cell, {});
+  if (out.use == ReportColumn::Use::field) return out;
+  return {.name = field_name(out.head), .unit = out.unit, .kind = {}, .head = out.head};
+}
+
+std::string name_with_unit(const std::string& name, const std::string& unit) {
+  const bool is_id = name == "top1_id" || name == "top2_id";
+  return is_id && !unit.empty() ? name.substr(0, 4) : name;
 }
 
 std::string report_kind(const std::vector<std::string>& fields,

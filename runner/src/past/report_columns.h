@@ -1,5 +1,5 @@
 #pragma once
-// What the head of a column, a cell and a table of a past report mean. Private to `past`.
+// What the head of a column and a table of a past report mean. Private to `past`.
 
 #include <optional>
 #include <string>
@@ -22,21 +22,16 @@ struct ReportColumn {
   Json keys = Json::object();  // phase, prompt, layer that the head itself says
   std::string unit;
   std::string kind;  // the only kind that has such a column; "" when several may
+  std::string head;  // as it is written, without its unit
 };
 // `prompts`: ids that the report names. The first column of a table may be a label.
 ReportColumn report_column(std::string_view head, const std::vector<std::string>& prompts);
 std::vector<ReportColumn> report_columns(const std::vector<std::string>& heads,
                                          const std::vector<std::string>& prompts);
-
-// A cell: nothing (empty, a dash, n/a), true or false, a number, else its text.
-struct ReportCell {
-  Json value;           // null for nothing
-  std::string printed;  // a number as it stands there, when that is a number of JSON too
-  std::string unit;     // "180 s"
-  std::string bound;    // "> 180": more_than, at_least, less_than, at_most
-  bool approx = false;  // "~180"
-};
-ReportCell report_cell(std::string_view text);
+// A row's label in a table of metrics, read as the head of a column would be. Always a field.
+ReportColumn report_label(std::string_view cell);
+// The field of a value with this unit: an id has none, so `top1` of 50 % is no `top1_id`.
+std::string name_with_unit(const std::string& name, const std::string& unit);
 
 // The record kind whose fields a table's are: that which most columns point to, where heads of
 // several kinds do not tell by the words of the headings above it; "" when nothing tells.

@@ -24,7 +24,7 @@ TEST(ReportColumns, HeadsInBothLanguages) {
       {"decode tok/s", Use::field, "decode_tok_s", "{}", ""},
       {"p5_ba", Use::values, "", R"({"prompt":"p5_ba"})", ""},
       {"decode0", Use::values, "", R"({"phase":"decode0"})", ""},
-      {"Métrica", Use::label, "metrica", "{}", ""},
+      {"Métrica", Use::label, "métrica", "{}", ""},
       {"Valor", Use::values, "valor", "{}", ""},
       {"", Use::label, "", "{}", ""},
   };
@@ -49,38 +49,34 @@ TEST(ReportColumns, ALabelNeedsColumnsOfValues) {
   EXPECT_EQ(alone[1].name, "value");
 }
 
-TEST(ReportColumns, Cells) {
-  const std::tuple<const char*, const char*, const char*> cases[] = {
-      {"6.00923e-11", "6.00923e-11", "6.00923e-11"},
-      {" 6.57923e-04 ", "0.000657923", "6.57923e-04"},
-      {"0", "0", "0"},
-      {"127158", "127158", "127158"},
-      {"14695981039346656037", "14695981039346656037", "14695981039346656037"},
-      {"true", "true", ""},
-      {"FALSE", "false", ""},
-      {"", "null", ""},
-      {"—", "null", ""},
-      {"-", "null", ""},
-      {"n/a", "null", ""},
-      {"nan", "\"NaN\"", ""},
-      {"-inf", "\"-Infinity\"", ""},
-      {"OK", "\"OK\"", ""},
-      {"1,234", "\"1,234\"", ""},
-      {"007", "\"007\"", ""},
-      {"2026-02-03", "\"2026-02-03\"", ""},
-      {"12 of 20", "\"12 of 20\"", ""},
+// What one head says, another must not take.
+TEST(ReportColumns, EveryHeadKeepsItsName) {
+  const std::tuple<std::vector<std::string>, std::vector<std::string>> cases[] = {
+      {{"Δgap", "gap", "σ", "μ", "λ₁", "Größe"}, {"Δgap", "gap", "σ", "μ", "λ₁", "größe"}},
+      {{"ошибка", "зазор", "误差", "año", "ano"}, {"ошибка", "зазор", "误差", "año", "ano"}},
+      {{"Top-1", "top1 (%)", "gap", "gap (%)", "gap [ms]"},
+       {"top1_id", "top1", "gap", "gap_percent", "gap_ms"}},
+      {{"top1", "top1_id"}, {"top1", "top1_id"}},
+      {{"log p", "-log p", "−log p/token", "- x"}, {"log_p", "neg_log_p", "neg_log_p_token", "x"}},
+      {{"", "✅", "→"}, {"row", "column_2", "column_3"}},
+      {{"gap", "gap", "GAP"}, {"gap", "gap", "gap"}},
   };
-  for (const auto& [text, value, printed] : cases) {
-    const ReportCell cell = report_cell(text);
-    EXPECT_EQ(cell.value.dump(), value) << text;
-    EXPECT_EQ(cell.printed, printed) << text;
+  for (const auto& [heads, names] : cases) {
+    std::vector<std::string> found;
+    for (const ReportColumn& column : report_columns(heads, {})) found.push_back(column.name);
+    EXPECT_EQ(found, names) << heads[0];
   }
-  const ReportCell time = report_cell("> 180.5 s");
-  EXPECT_EQ(time.value, 180.5);
-  EXPECT_EQ(time.unit, "s");
-  EXPECT_EQ(time.bound, "more_than");
-  EXPECT_TRUE(report_cell("~20 tok/s").approx);
-  EXPECT_EQ(report_cell("95 %").unit, "percent");
+}
+
+TEST(ReportColumns, LabelsOfRowsAreReadAsHeads) {
+  const ReportColumn gap = report_label("gap decode");
+  EXPECT_EQ(gap.name, "gap");
+  EXPECT_EQ(gap.keys.dump(), R"({"phase":"decode0"})");
+  EXPECT_EQ(gap.kind, "readout");
+  EXPECT_EQ(report_label("Speed (tok/s)").name, "speed");
+  EXPECT_EQ(report_label("Speed (tok/s)").unit, "tok/s");
+  EXPECT_EQ(report_label("Layer").name, "layer");
+  EXPECT_EQ(report_label("decode0").name, "decode0");
 }
 
 TEST(ReportColumns, KindsByFieldsThenByHeadings) {

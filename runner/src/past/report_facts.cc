@@ -33,18 +33,23 @@ constexpr Section kSections[] = {
     {"why this matters", "why_it_matters", "en"},
 };
 
-// "GRETA_X=1", also after `export`; "" for anything else.
-std::pair<std::string, std::string> flag_in(std::string_view text) {
-  if (text.starts_with("export ")) text.remove_prefix(7);
-  const size_t equals = text.find('=');
-  if (!text.starts_with("GRETA_") || equals == std::string_view::npos) return {};
-  const std::string_view name = text.substr(0, equals);
-  if (name.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") != std::string_view::npos)
-    return {};
-  std::string value(text.substr(equals + 1));
-  if (value.size() >= 2 && (value[0] == '"' || value[0] == '\'') && value.back() == value[0])
-    value = value.substr(1, value.size() - 2);
-  return {std::string(name), value};
+// The language that a text is written in, by the small words that only one of the two has; "" where
+// they do not tell.
+std::string language_of(const std::string& text) {
+  constexpr std::string_view kSpanish[] = {"el",  "la", "los", "las", "un",  "una", "y",    "de",
+                                           "del", "en", "que", "se",  "con", "por", "para", "al"};
+  constexpr std::string_view kEnglish[] = {"the", "of",   "and", "to",  "is",  "in", "that",
+                                           "for", "with", "by",  "are", "was", "it", "on"};
+  int spanish = 0, english = 0;
+  const auto has = [](const auto& words, const std::string& word) {
+    return std::find(std::begin(words), std::end(words), word) != std::end(words) ? 1 : 0;
+  };
+  for (const std::string& word : name_words(text)) {
+    spanish += has(kSpanish, word);
+    english += has(kEnglish, word);
+  }
+  if (spanish > 2 * english) return "es";
+  return english > 2 * spanish ? "en" : "";
 }
 
 class FactReader {
@@ -203,11 +208,13 @@ void FactReader::prose() {
     while (text.ends_with('\n')) text.pop_back();
     std::string language = heading_language(text_.blocks[i].text);
     if (language.empty()) language = section->language;
-    if (says(head, " / ") && !entry.contains(key)) {
-      entry[key] = text;  // one text for both languages
+    // A section headed in both languages may be written in one: a report of ours says which.
+    if (says(head, " / ")) language = language_of(text);
+    if (language.empty() && !entry.contains(key)) {
+      entry[key] = text;
     } else if (!entry.contains(key) || entry[key].is_object()) {
       Json& texts = entry[key];
-      if (!texts.contains(language)) texts[language] = text;
+      if (!language.empty() && !texts.contains(language)) texts[language] = text;
     }
   }
 }

@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <cctype>
 #include <map>
+#include <set>
 
 #include "contract/text.h"
 #include "past/past_names.h"
+#include "past/report_cell.h"
 #include "past/report_columns.h"
 #include "past/report_facts.h"
+#include "spec/spec_text.h"
 
 namespace greta::runner {
 namespace {
@@ -50,6 +53,11 @@ std::vector<Json> layers_of(const Json& keys) {
   return out;
 }
 
+// A head that names phase and field tells its kind by itself.
+bool tells_by_itself(const ReportColumn& field) {
+  return field.keys.contains("phase") && !field.kind.empty();
+}
+
 // The figures of the tables.
 class Reader {
  public:
@@ -65,7 +73,9 @@ class Reader {
   void row(const MarkdownRow& row, const std::vector<ReportColumn>& columns,
            const std::string& kind);
   void cells_of_row(const MarkdownRow& row, const std::vector<ReportColumn>& columns,
-                    const std::string& kind, const Json& keys, const std::string& label);
+                    const std::string& kind, const Json& keys, const ReportColumn& label);
+  void say(const ReportColumn& field);
+  void say_text(int line, const std::string& text);
   void add(const std::string& kind, const Json& keys, const std::string& name,
            const ReportCell& cell, int line, bool once);
 
@@ -78,6 +88,7 @@ class Reader {
   std::string language_, heading_prompt_;
   std::map<std::string, std::vector<SameSaid>> same_;                   // by figure and value
   std::map<std::string, std::map<std::string, FirstSaid>> first_said_;  // by figure, by language
+  std::set<std::string> said_;                                          // of `heads` and `texts`
   size_t table_ = 0;
   bool compares_phases_ = false;  // of the table at hand: prefill_last against decode0
 };
@@ -152,9 +163,9 @@ void Reader::add(const std::string& kind, const Json& keys, const std::string& n
 void Reader::row(const MarkdownRow& row, const std::vector<ReportColumn>& columns,
                  const std::string& kind) {
   Json keys = caption_keys_;
-  std::string label;
+  ReportColumn label;
   for (size_t i = 0; i < columns.size() && i < row.cells.size(); ++i) {
-    if (columns[i].use == ReportColumn::Use::label) label = plain_name(row.cells[i]);
+    if (columns[i].use == ReportColumn::Use::label) label = report_label(row.cells[i]);
     if (columns[i].use != ReportColumn::Use::key) continue;
     const ReportCell cell = report_cell(row.cells[i]);
     if (cell.value.is_null()) continue;
@@ -162,7 +173,8 @@ void Reader::row(const MarkdownRow& row, const std::vector<ReportColumn>& column
     strip(text);
     if (columns[i].name == "prompt" && !prompt_in(text).empty()) text = prompt_in(text);
     if (columns[i].name == "variant") text = arm_name(text);
-    const bool is_text = columns[i].name == "prompt" || columns[i].name == "variant";
+    const bool is_list = says(text, ",");
+    const bool is_text = columns[i].name == "prompt" || columns[i].name == "variant" || is_list;
     keys[columns[i].name] = is_text ? Json(text) : cell.value;
   }
   text_.take(row.line);
@@ -173,22 +185,37 @@ void Reader::row(const MarkdownRow& row, const std::vector<ReportColumn>& column
   }
 }
 
+// Said once, where a reader could look for the figure under the words of the report in vain.
+void Reader::say(const ReportColumn& field) {
+  if (is_plainly(field.name, field.head) && field.keys.empty()) return;
+  if (said_.insert(field.head + "\n" + field.name + "\n" + dumped(field.keys)).second)
+    out_.heads.push_back({.head = field.head, .field = field.name, .keys = field.keys});
+}
+
+void Reader::say_text(int line, const std::string& text) {
+  // A row may hold for several layers.
+  if (said_.insert(std::to_string(line) + "\n" + text).second)
+    out_.texts.push_back({.line = line, .text = text});
+}
+
 void Reader::cells_of_row(const MarkdownRow& row, const std::vector<ReportColumn>& columns,
-                          const std::string& kind, const Json& keys, const std::string& label) {
+                          const std::string& kind, const Json& keys, const ReportColumn& label) {
   for (size_t i = 0; i < columns.size() && i < row.cells.size(); ++i) {
     const ReportColumn& column = columns[i];
     const bool is_value = column.use == ReportColumn::Use::values;
     if (!is_value && column.use != ReportColumn::Use::field) continue;
     ReportCell cell = report_cell(row.cells[i]);
     if (cell.value.is_null()) continue;
-    if (cell.unit.empty()) cell.unit = column.unit;
+    const ReportColumn& field = is_value && !label.name.empty() ? label : column;
+    if (cell.unit.empty()) cell.unit = field.unit.empty() ? column.unit : field.unit;
     Json of_cell = keys;
     for (const auto& [key, value] : column.keys.items()) of_cell[key] = value;
-    const std::string name = is_value && !label.empty() ? label : column.name;
+    for (const auto& [key, value] : field.keys.items()) of_cell[key] = value;
+    const std::string name = name_with_unit(field.name, cell.unit);
     if (name.empty()) continue;
-    // A head that names phase and field tells its kind by itself.
-    const std::string& of_kind =
-        column.keys.contains("phase") && !column.kind.empty() ? column.kind : kind;
+    say(field);
+    if (cell.value.is_string() && has_number(row.cells[i])) say_text(row.line, row.cells[i]);
+    const std::string& of_kind = tells_by_itself(field) ? field.kind : kind;
     const bool is_difference = name.ends_with("_mae") || name.ends_with("_diff");
     if (!of_cell.contains("phase")) {
       const std::string phase = phase_of_kind(of_kind);
@@ -205,14 +232,16 @@ void Reader::table(const Block& block, const Block* above) {
   std::vector<std::string> fields, hints, said;
   bool of_readout = false;
   for (size_t i = 0; i < columns.size(); ++i) {
-    const bool by_itself = columns[i].keys.contains("phase") && !columns[i].kind.empty();
-    of_readout |= by_itself;
-    if (by_itself) continue;
-    hints.push_back(columns[i].kind);
-    if (columns[i].use == ReportColumn::Use::field) fields.push_back(columns[i].name);
+    const auto add_field = [&](const ReportColumn& field) {
+      of_readout |= tells_by_itself(field);
+      if (tells_by_itself(field)) return;
+      hints.push_back(field.kind);
+      fields.push_back(field.name);
+    };
+    if (columns[i].use == ReportColumn::Use::field) add_field(columns[i]);
     if (columns[i].use != ReportColumn::Use::label) continue;
     for (const MarkdownRow& row : block.rows)
-      if (i < row.cells.size()) fields.push_back(plain_name(row.cells[i]));
+      if (i < row.cells.size()) add_field(report_label(row.cells[i]));
   }
   for (const std::string& heading : headings_) said.push_back(lower(heading));
   if (above != nullptr) said.push_back(lower(above->text));
@@ -271,12 +300,14 @@ void Reader::read(PastReport& report) {
 
 }  // namespace
 
-Result<PastReport> read_report(std::string_view bytes, const std::string& file_name) {
+Result<PastReport> read_report(std::string_view bytes, const std::filesystem::path& file) {
+  const std::string file_name = file.filename().string();
   if (bytes.size() > kReportMost) {
     return tl::unexpected(Error{.message = "a report is at most 16 MiB", .file = file_name});
   }
   ReportText text(bytes);
   ReportFacts facts = report_facts(text, file_name);
+  if (facts.date.empty()) facts.date = date_in(file.parent_path().string());
   PastReport out;
   Reader(text, facts.prompts).read(out);
   Json entry = {{"milestone", facts.milestone}, {"date", facts.date}, {"source", file_name}};
@@ -294,6 +325,8 @@ Result<PastReport> read_report(std::string_view bytes, const std::string& file_n
   out.entry = std::move(entry);
   out.milestone = facts.milestone;
   out.date = facts.date;
+  for (size_t i = 0; i < text.lines.size(); ++i)
+    if (first_invalid_utf8(text.lines[i])) out.not_utf8.push_back(static_cast<int>(i) + 1);
   for (size_t i = 0; i < text.lines.size(); ++i)
     if (!text.taken[i + 1] && has_number(text.lines[i]))
       out.not_taken.push_back({.line = static_cast<int>(i) + 1, .text = text.lines[i]});

@@ -115,6 +115,51 @@ TEST(ReportReader, ArmsWithTheirFlagsAndTracesInALine) {
   EXPECT_EQ(report.entry["prompts"].dump(), R"(["p0_short","other"])");
 }
 
+// Rows and columns say the same of a figure, whichever way a table is turned.
+TEST(ReportReader, LabelsWithPhasesAreOfTheReadout) {
+  const PastReport report = read(
+      "| Metric | p4_sys | p5_ba |\n|---|---|---|\n| decode0_top1 | 96965 | 50% |\n"
+      "| gap decode | 0.5 | −0.6 |\n");
+  EXPECT_EQ(figures(report),
+            R"(readout.top1_id 96965 @3 {"prompt":"p4_sys","phase":"decode0"})"
+            "\n"
+            R"(readout.top1 50 @3 {"prompt":"p5_ba","phase":"decode0","unit":"percent"})"
+            "\n"
+            R"(readout.gap 0.5 @4 {"prompt":"p4_sys","phase":"decode0"})"
+            "\n"
+            R"(readout.gap -0.6 @4 {"prompt":"p5_ba","phase":"decode0"})"
+            "\n");
+}
+
+// What became of a head, a number and a byte is said where it is not plain.
+TEST(ReportReader, SaysWhatItReadOtherwise) {
+  const PastReport report = read(
+      "| Layer | Error medio | −log p | gap decode | top1 |\n|---|---|---|---|---|\n"
+      "| 0,1 | 1,234 | 1,5 | \xff 9 | 7 |\n");
+  EXPECT_EQ(figures(report).substr(0, 43), "readout.error_medio \"1,234\" @3 {\"layer\":0}\n");
+  std::string heads;
+  for (const PastHead& head : report.heads)
+    heads += head.head + "=" + head.field + head.keys.dump() + " ";
+  EXPECT_EQ(heads, "−log p=neg_log_p{} gap decode=gap{\"phase\":\"decode0\"} top1=top1_id{} ");
+  ASSERT_EQ(report.texts.size(), 2U);
+  EXPECT_EQ(report.texts[0].text, "1,234");
+  EXPECT_EQ(report.texts[1].text, "\ufffd 9");
+  EXPECT_EQ(report.not_utf8, std::vector<int>{3});
+  const PastReport plain =
+      read("| Layer | attn_out_mae | Prefill time (s) |\n|---|---|---|\n| 0 | 1 | 2 |\n");
+  EXPECT_TRUE(plain.heads.empty() && plain.texts.empty() && plain.not_utf8.empty());
+}
+
+TEST(ReportReader, ATextUnderTwoLanguagesIsOfTheOneItIsWrittenIn) {
+  const PastReport report = read(
+      "## Conclusión / Conclusion\nEl colapso sigue en la capa 31, y no se sabe por qué.\n\n"
+      "## Próximo Paso / Next Step\nThe collapse of layer 31 is to be traced.\n\n"
+      "## Impacto / Impact\nMFMA == VALU\n");
+  EXPECT_TRUE(report.entry["conclusion"].contains("es")) << report.entry["conclusion"];
+  EXPECT_TRUE(report.entry["next"].contains("en")) << report.entry["next"];
+  EXPECT_EQ(report.entry["impact"], "MFMA == VALU");
+}
+
 const char* const kSpanish =
     "## Resultados (ES)\n\n| Layer | kv_invariant_ok | attn_out_mae |\n|---|---|---|\n"
     "| 0 | true | 1e-3 |\n\n";
@@ -184,6 +229,9 @@ TEST(ReportReader, WithoutAWordEverythingIsUnknown) {
   EXPECT_FALSE(report.entry.contains("model"));
   EXPECT_EQ(read("text\n", "2026_02_04_B3_30_x.md").milestone, "B3.30");
   EXPECT_EQ(read("text\n", "2026_02_04_B3_30_x.md").date, "2026-02-04");
+  EXPECT_EQ(read("text\n", "/past/2026-02-05/b3_23/2026_02_04_x.md").date, "2026-02-04");
+  EXPECT_EQ(read("text\n", "/past/2026-02-05/b3_23/x.md").date, "2026-02-05");
+  EXPECT_EQ(read("text\n", "/past/2026-02-05/b3_23/x.md").entry["date"], "2026-02-05");
 }
 
 TEST(ReportReader, LinesEndAsMarkdownsDo) {
