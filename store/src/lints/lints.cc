@@ -18,6 +18,8 @@ namespace {
 
 // Between two traced layers an honest rounding error grows by small factors.
 constexpr double kErrorJump = 1e4;
+// So many prompts hardly go on with one token by chance.
+constexpr int kManyPrompts = 3;
 
 std::string list_sql(const std::vector<std::string>& names) {
   return joined(sql_names(names), ", ");
@@ -54,11 +56,15 @@ std::string prompts_of(const Table& table, size_t row) {
 Result<> constant_figures(LintRun& run) {
   const KindInfo* readout = run.kind("readout");
   if (readout == nullptr) return {};
+  // Two prompts may well have one answer: an equal token says something beside an equal figure.
+  const bool has_token = readout->find("top1_id") != nullptr;
+  const std::string token =
+      has_token ? "CASE WHEN min(top1_id) = max(top1_id) THEN min(top1_id) END" : "NULL";
   for (const std::string field : {"gap", "entropy", "top1_logit"}) {
     if (readout->find(field) == nullptr) continue;
-    const std::string sql = "SELECT variant, phase, repeat, " + field +
-                            ", count(DISTINCT prompt) AS prompts, group_concat(DISTINCT prompt) AS "
-                            "which FROM readout WHERE " +
+    const std::string sql = "SELECT variant, phase, repeat, " + field + ", " + token +
+                            " AS top1_id, count(DISTINCT prompt) AS prompts,"
+                            " group_concat(DISTINCT prompt) AS which FROM readout WHERE " +
                             field + " IS NOT NULL AND prompt IS NOT NULL" +
                             other_prompts_sql(run.info) + " GROUP BY variant, phase, repeat, " +
                             field + " HAVING count(DISTINCT prompt) > 1";
@@ -66,12 +72,46 @@ Result<> constant_figures(LintRun& run) {
     if (found.rows.empty()) continue;
     const std::string place = value_text(found.rows[0][1]), value = value_text(found.rows[0][3]);
     const std::string which = prompts_of(found, 0);
+    const Value& top1 = found.rows[0][4];
+    const bool one_token = top1.type != Value::Type::null;
+    const std::string also_en = one_token ? ", top1_id " + value_text(top1) + " as well" : "",
+                      also_es = one_token ? ", y también top1_id " + value_text(top1) : "";
     run.add("constant_across_prompts", sql,
-            field + " of " + place + " is " + value + " for different prompts (" + which +
-                "): the answer does not depend on the prompt",
+            field + " of " + place + " is " + value + " for different prompts (" + which + ")" +
+                also_en + ": the answer does not depend on the prompt",
             field + " de " + place + " es " + value + " para textos de entrada distintos (" +
-                which + "): la respuesta no depende de la entrada");
+                which + ")" + also_es + ": la respuesta no depende de la entrada");
   }
+  return {};
+}
+
+// A first decode step that answers one token to many prompts, whose prefills do not. (Of later
+// steps it may be the end of their answers.)
+Result<> collapsed_decode(LintRun& run) {
+  const KindInfo* readout = run.kind("readout");
+  if (readout == nullptr || readout->find("top1_id") == nullptr) return {};
+  const std::string others = other_prompts_sql(run.info);
+  const std::string sql =
+      "SELECT d.variant, d.phase, d.repeat, min(d.top1_id) AS top1_id,"
+      " count(DISTINCT d.prompt) AS prompts, count(DISTINCT p.top1_id) AS first_tokens,"
+      " group_concat(DISTINCT d.prompt) AS which FROM"
+      " (SELECT * FROM readout WHERE phase IN ('decode0', 'decode') AND prompt IS NOT NULL" +
+      others +
+      ") AS d JOIN readout AS p ON p.phase = 'prefill_last' AND p.run = d.run"
+      " AND p.variant = d.variant AND p.prompt = d.prompt AND p.repeat = d.repeat"
+      " GROUP BY d.variant, d.phase, d.repeat HAVING count(DISTINCT d.prompt) >= " +
+      std::to_string(kManyPrompts) +
+      " AND min(d.top1_id) = max(d.top1_id) AND count(DISTINCT p.top1_id) > 1";
+  TRY_ASSIGN(const Table found, select(run.store, run.info.id, sql));
+  if (found.rows.empty()) return {};
+  const std::string phase = value_text(found.rows[0][1]), token = value_text(found.rows[0][3]),
+                    prompts = value_text(found.rows[0][4]), first = value_text(found.rows[0][5]),
+                    which = prompts_of(found, 0);
+  run.add("decode_collapsed", sql,
+          "top1_id of " + phase + " is " + token + " for all " + prompts + " prompts (" + which +
+              "), while prefill gave " + first + " different ones: decode collapses to one token",
+          "top1_id de " + phase + " es " + token + " para las " + prompts + " entradas (" + which +
+              "), y el prefill dio " + first + " distintos: el decode colapsa a un solo token");
   return {};
 }
 
@@ -396,6 +436,7 @@ Result<std::vector<Lint>> lints(Store& store, int64_t run) {
   LintRun context{store, std::move(info), std::move(kinds), {}};
   TRY(arms_that_ran_one_kernel(context));
   TRY(constant_figures(context));
+  TRY(collapsed_decode(context));
   TRY(hashes(context));
   TRY(zero_differences(context));
   TRY(unseen_errors(context));

@@ -138,6 +138,49 @@ INSTANTIATE_TEST_SUITE_P(Each, LintFaults, testing::Range<size_t>(0, 12),
                          [](const auto& test) { return faults()[test.param].lint; });
 TEST(LintFaultTable, IsTestedWhole) { EXPECT_EQ(faults().size(), 12u); }
 
+// An equal token alone is ordinary; beside an equal gap it says the same once more.
+TEST_F(Lints, AnEqualTokenIsSaidBesideAnEqualGap) {
+  TestRun run = clean_run();
+  auto& records = run.attempts[0].records["readout"];
+  records[3]["gap"] = records[1]["gap"];
+  const auto same = find(run);
+  ASSERT_EQ(ids(same), std::vector<std::string>{"constant_across_prompts"});
+  EXPECT_NE(same[0].message.find("(p1,p2), top1_id 8 as well: the answer"), std::string::npos)
+      << same[0].message;
+  records[3]["top1_id"] = 9;
+  const auto other = find(run);
+  ASSERT_EQ(ids(other), std::vector<std::string>{"constant_across_prompts"});
+  EXPECT_NE(other[0].message.find("(p1,p2): the answer"), std::string::npos) << other[0].message;
+}
+
+TEST_F(Lints, DecodeMayNotAnswerOneTokenToEveryPrompt) {
+  const auto prompts = [](const std::vector<int>& prefill, const std::vector<int>& decode) {
+    TestRun run = clean_run();
+    run.prompts.clear();
+    auto& records = run.attempts[0].records;
+    records.clear();
+    for (size_t i = 0; i < prefill.size(); ++i) {
+      const std::string id = "p" + std::to_string(i);
+      run.prompts[id] = id;
+      for (int64_t step = 0; step < 2; ++step) {
+        Json record =
+            readout(id, step, 0.5 * static_cast<double>(i) + 0.25 * static_cast<double>(step + 1));
+        record["top1_id"] = step == 0 ? prefill[i] : decode[i];
+        records["readout"].push_back(record);
+      }
+    }
+    return run;
+  };
+  const auto found = find(prompts({1, 2, 1}, {96965, 96965, 96965}));
+  ASSERT_EQ(ids(found), std::vector<std::string>{"decode_collapsed"});
+  EXPECT_NE(found[0].message.find("top1_id of decode0 is 96965 for all 3 prompts (p0,p1,p2)"),
+            std::string::npos)
+      << found[0].message;
+  EXPECT_TRUE(find(prompts({1, 1, 1}, {5, 5, 5})).empty()) << "no other than their prefill";
+  EXPECT_TRUE(find(prompts({1, 2, 1}, {5, 5, 6})).empty());
+  EXPECT_TRUE(find(prompts({1, 2}, {5, 5})).empty()) << "two prompts may go on alike";
+}
+
 TEST_F(Lints, ArmsAreComparedByLaunchesWhereRecordsNameNoKernel) {
   TestRun run = two_arms();
   for (TestAttempt& attempt : run.attempts) {
