@@ -103,7 +103,7 @@ void register_report(CLI::App& app, Context& context) {
   command->add_option("--lang", options->language, "en, es or both")->capture_default_str();
   command
       ->add_option("--format", options->format,
-                   "md, or junit: its gates and cells as JUnit's XML for CI")
+                   "md, or junit: its gates, lints (as skipped) and cells as JUnit's XML for CI")
       ->capture_default_str();
   command->add_option("-o,--output", options->output, "write to this file instead of stdout");
   command->footer(

@@ -75,6 +75,15 @@ void Report::title() {
 }
 
 void Report::prose_section(Label id, const char* key) {
+  // A text that names no language is one text, not a translation of itself.
+  if (language_ == Language::both && prose_.is_object() && prose_.contains(key) &&
+      !prose_[key].is_object()) {
+    const std::string text = prose_text(prose_[key]);
+    if (text.empty()) return;
+    out_.heading(2, label(id, language_));
+    out_.line(text);
+    return;
+  }
   for (const Language language : languages()) {
     const std::string text = prose(key, language);
     if (text.empty()) continue;

@@ -169,8 +169,8 @@ Result<> write_lints(ReportWriter& out, Language language) {
   if (found.empty()) out.line(label(Label::no_lints, language));
   for (const Lint& lint : found) {
     const std::string& es = lint.message_es.empty() ? lint.message : lint.message_es;
-    std::string message = escape_markdown(language == Language::es ? es : lint.message);
-    if (language == Language::both) message = escape_markdown(es) + " / " + message;
+    std::string message = escape_markdown(shortened(language == Language::es ? es : lint.message));
+    if (language == Language::both) message = escape_markdown(shortened(es)) + " / " + message;
     out.add("- **" + lint.id + "**: " + message + "  \n  " +
             query_note(out.run().name, lint.query));
   }

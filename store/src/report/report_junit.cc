@@ -1,6 +1,7 @@
-// A run for CI: its gates and its cells are the cases.
+// A run for CI: its gates, its lints and its cells are the cases.
 
 #include "compare/run_info.h"
+#include "store/diff.h"
 #include "store/gates.h"
 #include "store/report.h"
 #include "text/junit.h"
@@ -19,6 +20,16 @@ JunitCase of_gate(const GateOutcome& gate, const std::string& run) {
   out.message = gate.message;
   if (!gate.query.empty()) out.detail = query_command(query_scope(gate, run), gate.query);
   return out;
+}
+
+// A lint changes no verdict, so CI shows it (a skipped case has a message) and does not stop for
+// it.
+JunitCase of_lint(const Lint& lint, const std::string& run) {
+  return {.outcome = JunitCase::Outcome::skipped,
+          .group = "lints",
+          .name = lint.id,
+          .message = lint.message,
+          .detail = query_command(run, lint.query)};
 }
 
 }  // namespace
@@ -40,6 +51,9 @@ Result<std::string> junit_report(Store& store, int64_t run) {
                    .cases = {}};
   TRY_ASSIGN(const auto gates, stored_gates(store, run));
   for (const GateOutcome& gate : gates) suite.cases.push_back(of_gate(gate, name));
+  TRY_ASSIGN(const auto found, lints(store, run));
+  for (const Lint& lint : found) suite.cases.push_back(of_lint(lint, name));
+  if (found.empty()) suite.cases.push_back({.group = "lints", .name = "nothing suspicious"});
   TRY_ASSIGN(const Table cells, select(store, run,
                                        "SELECT variant, prompt, repeat, status, reason FROM cells"
                                        " ORDER BY variant, prompt, repeat"));

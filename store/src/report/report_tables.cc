@@ -21,6 +21,13 @@ class Sections {
   ReportColumn key(Label id, const std::string& sql, Align align = Align::left) const {
     return ReportColumn{text(id), sql, align};
   }
+  // The value of a field, also where a record holds it in a form that the field's column cannot.
+  static std::string shown(const KindInfo& kind, const std::string& field);
+  static std::string others_shown(const KindInfo& kind, const std::string& field);
+  ReportColumn figure(const KindInfo& kind, const std::string& field,
+                      Align align = Align::right) const {
+    return ReportColumn{field, shown(kind, field), align};
+  }
   // variant and phase where the run has more than one of them.
   std::vector<ReportColumn> arm_columns(const KindInfo& kind) const;
   // A table over `rows` (a subquery or view with a column `repeat`), where equal repeats are one
@@ -85,6 +92,19 @@ std::vector<ReportColumn> Sections::arm_columns(const KindInfo& kind) const {
   return out;
 }
 
+// ", layer__text, layer__real": columns `<field>__<type>` hold what the field's own type cannot.
+std::string Sections::others_shown(const KindInfo& kind, const std::string& field) {
+  std::string out;
+  for (const FieldInfo& other : kind.fields)
+    if (other.column == field + "__" + other.type) out += ", " + sql_name(other.column);
+  return out;
+}
+
+std::string Sections::shown(const KindInfo& kind, const std::string& field) {
+  const std::string others = others_shown(kind, field);
+  return others.empty() ? sql_name(field) : "coalesce(" + sql_name(field) + others + ")";
+}
+
 Result<> Sections::table_of_repeats(std::vector<ReportColumn> columns, const std::string& rows,
                                     const std::string& order, const std::string& above) {
   std::string rest = " FROM " + rows;
@@ -110,7 +130,7 @@ Result<std::vector<Sections::PromptRows>> Sections::prompts(const KindInfo& kind
       continue;
     }
     const std::string id = value_text(row[0]);
-    out.push_back({"**" + escape_markdown(id) + "**", "prompt = " + quoted_text(id)});
+    out.push_back({"**" + escape_markdown(shortened(id)) + "**", "prompt = " + quoted_text(id)});
   }
   return out;
 }
@@ -175,13 +195,20 @@ Result<> Sections::shadow() {
   TRY_ASSIGN(const auto prompts_of_kind, prompts(*arms));
   for (const PromptRows& one : prompts_of_kind) {
     std::vector<ReportColumn> columns = arm_columns(*arms);
-    columns.push_back(key(Label::layer, "layer"));
+    columns.push_back(key(Label::layer, shown(*arms, "layer")));
     for (const std::string name :
          {"head", "attn_out_mae", "attn_out_max_diff", "rel_l2", "bound"}) {
-      if (arms->find(name) != nullptr) columns.push_back(field_column(name));
+      if (arms->find(name) != nullptr) columns.push_back(figure(*arms, name));
     }
-    if (arms->find("hash_equal") != nullptr) {
-      columns.push_back(truth_column("mfma_hash == valu_hash", "hash_equal"));
+    // A report has the answer, the lines of a trace have the two hashes.
+    std::vector<std::string> equal;
+    if (arms->find("hash_equal") != nullptr) equal.emplace_back("hash_equal");
+    if (arms->find("mfma_hash") != nullptr && arms->find("valu_hash") != nullptr)
+      equal.emplace_back("mfma_hash = valu_hash");
+    if (!equal.empty()) {
+      columns.push_back(
+          truth_column("mfma_hash == valu_hash",
+                       equal.size() == 1 ? equal[0] : "coalesce(" + joined(equal) + ")"));
     }
     if (arms->find("attn_out_mfma_hash") != nullptr &&
         arms->find("attn_out_valu_hash") != nullptr) {
@@ -203,25 +230,42 @@ Result<> Sections::attention() {
   TRY_ASSIGN(const auto prompts_of_kind, prompts(*verify));
   // One row a layer: its worst head, and whether the invariants hold in all of them.
   // Several prompts of one past file differ in their length alone.
-  const std::string layer = "(PARTITION BY variant, repeat, phase, layer" +
-                            std::string(verify->find("seq_len_used") ? ", seq_len_used" : "");
+  const std::string layer_shown = shown(*verify, "layer");
+  std::string same = "variant, repeat, phase, " + layer_shown +
+                     (verify->find("seq_len_used") ? ", seq_len_used" : "");
+  // Where a head was recorded more than once, each time has its row: none can speak for another.
+  const std::string of_head = same + ", prompt, step, head";
+  TRY_ASSIGN(const Table again, select(out_.store(), out_.run().id,
+                                       "SELECT 1 FROM attn_decode_verify GROUP BY " + of_head +
+                                           " HAVING count(*) > 1 LIMIT 1"));
+  std::string from = "attn_decode_verify", order = "variant, step, phase, seq_len_used, layer";
+  if (!again.rows.empty()) {
+    from = "(SELECT *, row_number() OVER (PARTITION BY " + of_head +
+           " ORDER BY record) AS nth FROM attn_decode_verify)";
+    same += ", nth";
+  }
+  if (!again.rows.empty() || layer_shown != "layer")
+    order = "variant, step, phase, seq_len_used, " + layer_shown + ", record";
+  const std::string layer = "(PARTITION BY " + same;
   std::string inner = "*, row_number() OVER " + layer;
-  if (verify->find("rel_l2") != nullptr) inner += " ORDER BY rel_l2 DESC";
-  inner += ") AS place, max(attn_out_mae) OVER " + layer +
+  if (verify->find("rel_l2") != nullptr) inner += " ORDER BY " + shown(*verify, "rel_l2") + " DESC";
+  inner += ") AS place, max(" + shown(*verify, "attn_out_mae") + ") OVER " + layer +
            ") AS layer_mae, min(kv_invariant_ok) OVER " + layer + ") AS layer_kv_ok";
   for (const PromptRows& one : prompts_of_kind) {
     std::vector<ReportColumn> columns = arm_columns(*verify);
-    columns.push_back(key(Label::layer, "layer"));
+    columns.push_back(key(Label::layer, layer_shown));
     columns.push_back({"seq_len_used", "seq_len_used"});
     columns.push_back({"attn_out_mae", "layer_mae"});
-    columns.push_back({"rel_l2", "rel_l2"});
-    columns.push_back({"bound", "bound"});
-    columns.push_back(key(Label::worst_head, "head", Align::right));
-    columns.push_back(truth_column("kv_invariant_ok", "layer_kv_ok"));
+    columns.push_back(figure(*verify, "rel_l2"));
+    columns.push_back(figure(*verify, "bound"));
+    columns.push_back(key(Label::worst_head, shown(*verify, "head"), Align::right));
+    ReportColumn kv_ok = truth_column("kv_invariant_ok", "layer_kv_ok");
+    if (const std::string others = others_shown(*verify, "kv_invariant_ok"); !others.empty())
+      kv_ok.sql = "coalesce(" + kv_ok.sql + others + ")";
+    columns.push_back(kv_ok);
     TRY(table_of_repeats(
-        columns,
-        "(SELECT " + inner + " FROM attn_decode_verify WHERE " + one.where + ") WHERE place = 1",
-        "variant, step, phase, seq_len_used, layer", one.caption));
+        columns, "(SELECT " + inner + " FROM " + from + " WHERE " + one.where + ") WHERE place = 1",
+        order, one.caption));
   }
   return {};
 }
@@ -251,7 +295,7 @@ Result<> Sections::readout() {
         Pivot{"gap", "gap", Align::right}, Pivot{"entropy", "entropy", Align::right}}) {
     for (const std::string phase : {"prefill_last", "decode0"}) {
       const std::string name = phase + "_" + pivot.header;
-      inner += ", " + at_phase(phase, pivot.field) + " AS " + name;
+      inner += ", " + at_phase(phase, shown(*readout, pivot.field)) + " AS " + name;
       columns.push_back({name, name, pivot.align});
     }
   }
@@ -261,7 +305,7 @@ Result<> Sections::readout() {
   std::vector<std::string> values;
   for (const std::string phase : {"prefill_last", "decode0"})
     for (const std::string field : {"top1_id", "gap"})
-      values.push_back("count(DISTINCT " + value_at(phase, field) + ")");
+      values.push_back("count(DISTINCT " + value_at(phase, shown(*readout, field)) + ")");
   const std::string one_each = " HAVING max(" + joined(values) + ") ";
   TRY_ASSIGN(const Table mixed,
              select(out_.store(), out_.run().id, "SELECT 1" + rows + one_each + "> 1 LIMIT 1"));
@@ -276,7 +320,7 @@ Result<> Sections::readout() {
   steps.insert(steps.end() - (several_phases_.contains("readout") ? 1 : 0),
                key(Label::prompt, "prompt"));
   for (const std::string name : {"top1_id", "top1_text", "gap", "entropy"}) {
-    steps.push_back(field_column(name, name == "top1_text" ? Align::left : Align::right));
+    steps.push_back(figure(*readout, name, name == "top1_text" ? Align::left : Align::right));
   }
   const bool in_order = !mixed.rows.empty();
   return table_of_repeats(steps, "readout",
@@ -342,7 +386,7 @@ Result<> Sections::other_figures() {
       columns.push_back(field_column(field.column, words ? Align::left : Align::right));
     }
     TRY(out_.table(columns, " FROM " + sql_name(one->view) + " ORDER BY variant, record",
-                   "**" + escape_markdown(one->name) + "**"));
+                   "**" + escape_markdown(shortened(one->name)) + "**"));
   }
   return {};
 }

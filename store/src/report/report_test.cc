@@ -240,6 +240,92 @@ TEST_F(Reports, TextInOneLanguageIsShownWithItsName) {
   EXPECT_NE(text.find("## Impacto\n\nBoth."), std::string::npos) << text;
 }
 
+// A text that names no language stands once; one of one language has its name in the other.
+TEST_F(Reports, ATextIsNotItsOwnTranslation) {
+  TestRun run = clean_run();
+  run.prose = {{"conclusion", {{"es", "Hecho."}}}, {"impact", "Both."}, {"changes", {"x", "y"}}};
+  const std::string text = write(add(run), Language::both);
+  for (const char* part :
+       {"## Conclusión (ES)\n\nHecho.\n\n## Conclusion (EN)\n\n*(es)* Hecho.",
+        "## Impacto / Impact\n\nBoth.\n\n## ", "Implemented Changes\n\n- x\n- y\n\n## "})
+    EXPECT_NE(text.find(part), std::string::npos) << part << "\n" << text;
+  EXPECT_EQ(text.find("Both."), text.rfind("Both."));
+}
+
+// Records of past files, which need not fit the fields' types, nor be one a head.
+class LooseReport : public Reports {
+ protected:
+  int64_t add_loose(const std::string& kind, const std::vector<Json>& records) {
+    TestRun run = clean_run();
+    run.provenance = "recorded";
+    run.attempts[0].records = {{kind, records}};
+    for (Json& record : run.attempts[0].records[kind]) record["request"] = "p1";
+    return add(run);
+  }
+};
+
+TEST_F(LooseReport, EveryRecordOfALayerIsShown) {
+  std::vector<Json> records;
+  for (const auto& [layer, error] : std::vector<std::pair<Json, Json>>{{0, "NaN"},
+                                                                       {0, 1},
+                                                                       {"5", 7},
+                                                                       {5.0, 8},
+                                                                       {5.5, 9},
+                                                                       {31, 0.0419898},
+                                                                       {31, 0.0419899},
+                                                                       {Json(), 3}})
+    records.push_back({{"phase", "decode0"}, {"layer", layer}, {"attn_out_mae", error}});
+  records.push_back({{"phase", "decode0"}, {"layer", 6}, {"attn_out_mae", "large"}});
+  const int64_t run = add_loose("attn_decode_verify", records);
+  const std::string text = write(run, Language::en);
+  for (const std::string row :
+       {"| 0 | NaN |", "| 0 | 1 |", "| 5 | 7 |", "| 5 | 8 |", "| 5.5 | 9 |", "| 31 | 4.19898e-02 |",
+        "| 31 | 4.19899e-02 |", "| – | 3 |", "| 6 | large |"})
+    EXPECT_NE(text.find(row), std::string::npos) << row << "\n" << text;
+  check_tables(text, run, 3);
+}
+
+TEST_F(LooseReport, HashesOfATraceAreCompared) {
+  const int64_t run = add_loose(
+      "mfma_vs_valu",
+      {{{"phase", "decode0"}, {"layer", 0}, {"mfma_hash", "00aa"}, {"valu_hash", "00aa"}},
+       {{"phase", "decode0"}, {"layer", "x"}, {"mfma_hash", "00aa"}, {"valu_hash", "00bb"}}});
+  const std::string text = write(run, Language::en);
+  for (const std::string row :
+       {"| Layer | mfma_hash == valu_hash |", "| 0 | true |", "| x | false |"})
+    EXPECT_NE(text.find(row), std::string::npos) << row << "\n" << text;
+  check_tables(text, run, 3);
+}
+
+TEST_F(LooseReport, LongCellsAreShortened) {
+  std::string long_text(5'000'000, 'x');
+  long_text.replace(998, 4, "ñé");  // the cut would fall into a letter
+  const int64_t run =
+      add_loose("notes", {{{"note", long_text}, {"short", std::string(1000, 'y')}}});
+  const std::string text = write(run, Language::both);
+  EXPECT_LT(text.size(), 20'000U);
+  EXPECT_NE(text.find(std::string(998, 'x') + "ñ… (5000000 bytes)"), std::string::npos);
+  EXPECT_NE(text.find("| " + std::string(1000, 'y') + " |"), std::string::npos);
+}
+
+TEST_F(Reports, ForCiHaveTheLints) {
+  const auto clean = junit_report(store(), add(clean_run()));
+  ASSERT_TRUE(clean) << clean.error().str();
+  EXPECT_NE(clean->find(R"(<testcase classname="lints" name="nothing suspicious"/>)"),
+            std::string::npos)
+      << *clean;
+  TestRun run = clean_run();
+  run.attempts[0].records["readout"][3]["gap"] = 0.625;
+  const auto xml = junit_report(store(), add(run));
+  ASSERT_TRUE(xml) << xml.error().str();
+  for (const char* part :
+       {R"(tests="3" failures="0" errors="0" skipped="1")",
+        R"(<testcase classname="lints" name="constant_across_prompts">)",
+        R"(<skipped message="gap of decode0 is 0.625 for different prompts (p1,p2))",
+        "greta query --run T1-"})
+    EXPECT_NE(xml->find(part), std::string::npos) << part << "\n" << *xml;
+}
+
 TEST(ReportLabels, HaveBothLanguages) {
   for (const LabelText& one : label_table()) {
     EXPECT_FALSE(one.en.empty()) << one.id;
@@ -359,6 +445,7 @@ TEST_F(RecordedReport, SaysWhatIsWrongWithThem) {
   const std::string text = write(run, Language::en);
   for (const std::string lint :
        {"**constant_across_prompts**: gap of decode0 is 1.34019 for different prompts",
+        "(p4_sys,p5_ba), top1_id 96965 as well: the answer does not depend on the prompt",
         "**difference_exactly_zero**: mfma_vs_valu.attn_out_mae is exactly 0 in all 8 records",
         "**error_jump**: attn_out_mae grows 1.6e+07 times between layers 0 → 1",
         "**invariants_blind**: kv_invariant_ok is true in all 8 records"}) {

@@ -5,6 +5,10 @@
 
 namespace greta::store {
 
+namespace {
+constexpr size_t kLongestCell = 1000;
+}
+
 void ReportWriter::blank_line() {
   if (!text_.empty() && !text_.ends_with("\n\n")) text_ += "\n";
 }
@@ -50,12 +54,19 @@ Result<bool> ReportWriter::table(const std::vector<ReportColumn>& columns, const
   }
   for (const auto& row : found.rows) {
     auto& cells = out.rows.emplace_back();
-    for (const Value& value : row) cells.push_back(escape_markdown(value_text(value)));
+    for (const Value& value : row) cells.push_back(escape_markdown(shortened(value_text(value))));
   }
   if (!above.empty()) line(above);
   blank_line();
   text_ += to_markdown(out) + "\n" + query_note(run_.name, sql) + "\n";
   return true;
+}
+
+std::string shortened(std::string_view text) {
+  if (text.size() <= kLongestCell) return std::string(text);
+  size_t end = kLongestCell;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  return std::string(text.substr(0, end)) + "… (" + std::to_string(text.size()) + " bytes)";
 }
 
 ReportColumn field_column(const std::string& name, Align align) {

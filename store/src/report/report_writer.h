@@ -42,6 +42,9 @@ class ReportWriter {
   std::string text_;
 };
 
+// Data for a cell or a line: whole up to 1000 bytes; of a longer one the beginning and its length.
+std::string shortened(std::string_view text);
+
 // `name AS "header"`-free column whose header is the field's own name.
 ReportColumn field_column(const std::string& name, Align align = Align::right);
 // A column of words, which a report in Spanish alone translates in the query itself.

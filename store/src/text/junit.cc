@@ -18,7 +18,9 @@ std::string attribute(const char* name, const std::string& value) {
 std::string body(const JunitCase& each) {
   if (each.outcome == JunitCase::Outcome::passed) return "/>\n";
   if (each.outcome == JunitCase::Outcome::skipped)
-    return ">\n      <skipped" + attribute("message", each.message) + "/>\n    </testcase>\n";
+    return ">\n      <skipped" + attribute("message", each.message) +
+           (each.detail.empty() ? "/>" : ">" + escaped(each.detail) + "</skipped>") +
+           "\n    </testcase>\n";
   const std::string tag = each.outcome == JunitCase::Outcome::failed ? "failure" : "error";
   return ">\n      <" + tag + attribute("type", each.type) + attribute("message", each.message) +
          ">" + escaped(each.detail) + "</" + tag + ">\n    </testcase>\n";
