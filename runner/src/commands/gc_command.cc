@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "commands/option_checks.h"
 #include "contract/text.h"
 #include "store/care.h"
 #include "system/context.h"
@@ -163,17 +164,19 @@ void register_gc(CLI::App& app, Context& context) {
   command
       ->add_option("--older-than", options->older_than_days,
                    "remove runs that started more than N days ago")
-      ->check(CLI::NonNegativeNumber);
+      ->check(not_negative());
   command->add_option("--keep-last", options->keep_last, "keep the N newest runs of each milestone")
-      ->check(CLI::NonNegativeNumber);
-  command->add_option("--milestone", options->milestone,
-                      "rules apply to milestones that match, e.g. 'B3.2*'");
+      ->check(not_negative());
+  command
+      ->add_option("--milestone", options->milestone,
+                   "rules apply to milestones that match, e.g. 'B3.2*'")
+      ->check(not_empty());
   command->add_flag("--probes", options->probes, "rules apply to the probes of bisections");
   command
       ->add_option("--unused", options->unused_days,
                    "bundles of no run go after N days; a stopped run may still take them "
                    "(default 14)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(not_negative());
   command->add_flag("-n,--dry-run", options->dry_run, "say what would go, and remove nothing");
   command->footer(
       "Without a run or a rule only leftovers go: bundles of no run, engines of no run. Accepted\n"

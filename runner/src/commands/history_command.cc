@@ -5,6 +5,7 @@
 
 #include "commands/history_output.h"
 #include "commands/metric_options.h"
+#include "commands/option_checks.h"
 #include "contract/text.h"
 #include "plot/svg_plot.h"
 #include "plot/terminal_plot.h"
@@ -32,9 +33,7 @@ size_t terminal_width() {
   return std::min<size_t>(size.ws_col, kWidest);
 }
 
-Result<> print(const Context& context, const HistoryOptions& options,
-               const store::History& history) {
-  const TableFormat format = format_of(context, options.format);
+Result<> print(TableFormat format, const HistoryOptions& options, const store::History& history) {
   StandardOutput out;
   std::string text;
   if (format == TableFormat::text) {
@@ -67,7 +66,8 @@ Result<> must_be_drawable(const HistoryOptions& options, const store::History& h
 }
 
 Result<> history(Context& context, const HistoryOptions& options) {
-  if (options.plot && format_of(context, options.format) != TableFormat::text)
+  TRY_ASSIGN(const TableFormat format, format_of(context, options.format));
+  if (options.plot && format != TableFormat::text)
     return fail(Exit::usage, "--plot goes with the table for people; --svg FILE with any format");
   install_signal_handlers();
   TRY_ASSIGN(OpenedQuestion opened, open_question(context, options.metric, options.filters));
@@ -75,7 +75,7 @@ Result<> history(Context& context, const HistoryOptions& options) {
   opened.question.limit = options.filters.limit.value_or(kUsualRuns);
   const store::HistoryQuestion question{.metric = opened.question, .point = options.by};
   if (options.filters.show_sql) {
-    TRY_ASSIGN(const std::string sql, store::history_sql(opened.store, question));
+    TRY_ASSIGN(const std::string sql, store::history_sql(opened.store, question, interrupted));
     return print_sql(sql);
   }
   TRY_ASSIGN(const store::History found,
@@ -86,13 +86,18 @@ Result<> history(Context& context, const HistoryOptions& options) {
     return fail(Exit::not_measured, why);
   }
   TRY(must_be_drawable(options, found));
-  if (found.older) context.say("older runs are left out (--limit 0 looks at all)");
+  if (found.older) {
+    context.say("the newest " + std::to_string(opened.question.limit) +
+                " runs that have it; older ones are left out (--limit 0: all)");
+  }
   if (!found.constant.empty()) context.say("all: " + joined(found.constant));
   if (!options.svg.empty()) {
     TRY(write_file(options.svg, svg_plot(history_chart(found, options.by))));
     context.say("wrote " + options.svg);
   }
-  return print(context, options, found);
+  TRY(print(format, options, found));
+  say_notes(context, found.notes);
+  return {};
 }
 
 }  // namespace
@@ -108,20 +113,22 @@ void register_history(CLI::App& app, Context& context) {
       ->required();
   command->add_option("--by", options->by, "a point for each run, commit, milestone or day")
       ->capture_default_str();
-  command->add_option("--series", options->series, "what tells the series apart")
+  command->add_option("--series", options->series, "what tells the series apart; '': nothing")
       ->allow_extra_args(false)
       ->capture_default_str();
-  command->add_option("--svg", options->svg, "write the chart to this file as well");
+  command->add_option("--svg", options->svg, "write the chart to this file as well")
+      ->check(not_empty());
   CLI::Option* const plot = command->add_flag(
       "--plot", options->plot, "the chart as text, also where output is no terminal");
   command->add_flag("--no-plot", options->no_plot, "no chart in the terminal")->excludes(plot);
   command
-      ->add_option("--run", options->filters.run, "these runs: B3.21, B3.21@recorded, a run's name")
+      ->add_option("--run", options->filters.run,
+                   "these runs: B3.21, B3.21@recorded (its latest), a run's name")
       ->allow_extra_args(false)
       ->group(kMetricGroup);
   add_format_options(*command, options->format);
   add_metric_options(*command, options->filters,
-                     "look at the newest so many runs; 0: at all; default: 500");
+                     "the newest so many runs that have it; 0: all; default: 500");
   command->footer(
       "Without --agg a point is the largest of its records, of timings their median, of truth\n"
       "values whether all are true. Runs with a fault injected on purpose, replays and probes are\n"

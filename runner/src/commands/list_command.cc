@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "commands/option_checks.h"
 #include "commands/show_command.h"
 #include "commands/table_output.h"
 #include "contract/text.h"
@@ -107,19 +108,28 @@ Result<> list(Context& context, const ListOptions& options) {
 void register_list(CLI::App& app, Context& context) {
   CLI::App* const command = app.add_subcommand("list", "the runs, newest first");
   const auto options = std::make_shared<ListOptions>();
-  command->add_option("--milestone", options->filter.milestone,
-                      "only milestones that match, e.g. 'B3.2*'");
-  command->add_option("--status", options->filter.status,
-                      "only running, complete, partial, failed or interrupted ones");
-  command->add_option("--provenance", options->filter.provenance,
-                      "only recorded, executed or reenacted ones");
-  command->add_option("--commit", options->filter.commit,
-                      "only those of the commits that begin like this");
+  command
+      ->add_option("--milestone", options->filter.milestone,
+                   "only milestones that match, e.g. 'B3.2*'")
+      ->check(not_empty());
+  command
+      ->add_option("--status", options->filter.status,
+                   "only running, complete, partial, failed or interrupted ones")
+      ->check(not_empty());
+  command
+      ->add_option("--provenance", options->filter.provenance,
+                   "only recorded, executed or reenacted ones")
+      ->check(not_empty());
+  command
+      ->add_option("--commit", options->filter.commit,
+                   "only those of the commits that begin like this")
+      ->check(not_empty());
   CLI::Option* const most =
       command->add_option("-n,--limit", options->most, "the N newest; a table shows 100")
-          ->check(CLI::NonNegativeNumber);
+          ->check(not_negative());
   command->add_flag("--all", options->all, "all of them; --json has them unless --limit is given")
       ->excludes(most);
+  command->footer("exit code: 0 answered, also by no run; 2 not understood or no store");
   command->callback([&context, options] {
     if (const auto done = list(context, *options); !done) context.fail(done.error());
   });

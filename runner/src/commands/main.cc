@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <iostream>
 
+#include "commands/option_checks.h"
 #include "contract/text.h"
 #include "system/context.h"
 #include "system/environment.h"
@@ -84,7 +85,8 @@ int run_greta(int argc, char** argv) {
   app.name("greta");
   app.set_version_flag("--version", "greta " GRETA_VERSION);
   app.add_option("--store", context.store_path,
-                 "the history; default: $GRETA_STORE, else .greta/store.sqlite found upwards");
+                 "the history; default: $GRETA_STORE, else .greta/store.sqlite found upwards")
+      ->check(not_empty());
   app.add_flag("--json", context.json, "data as JSON on stdout (talk stays on stderr)");
   bool quiet = false, verbose = false;
   app.add_flag("-q,--quiet", quiet, "no progress: results and errors only");

@@ -1,5 +1,6 @@
 #include "commands/metric_options.h"
 
+#include "commands/option_checks.h"
 #include "contract/text.h"
 #include "run/history.h"
 #include "system/process.h"
@@ -105,22 +106,27 @@ void add_metric_options(CLI::App& command, MetricOptions& options, const char* l
     return command.add_option(name, target, help)->group(kMetricGroup);
   };
   const auto add_list = [&](const char* name, std::vector<std::string>& target, const char* help) {
-    add(name, target, help)->allow_extra_args(false);
+    add(name, target, help)->allow_extra_args(false)->check(no_empty_part());
   };
-  add_list("--milestone", options.milestone, "'B3.2*', B3.20,B3.21, B3.21@recorded");
+  const auto add_names = [&](const char* name, std::vector<std::string>& target, const char* help) {
+    add(name, target, help)->allow_extra_args(false)->check(not_empty());
+  };
+  add_list("--milestone", options.milestone,
+           "'B3.2*', B3.20,B3.21: all runs; B3.21@recorded: the latest recorded one");
   add_list("--provenance", options.provenance, "executed, recorded, reenacted");
   add_list("--commit", options.commit, "its first digits");
-  add_list("--variant", options.variant, "its name, or a glob");
-  add_list("--axis", options.axis, "AXIS=VALUE of the variant: GRETA_X=1");
+  add_names("--variant", options.variant, "its name, or a glob");
+  add_names("--axis", options.axis, "AXIS=VALUE of the variant: GRETA_X=1");
   add_list("--prompt", options.prompt, "p4_sys, p4_sys,p5_ba, 'p*'");
   add_list("--repeat", options.repeat, "0, 0,2, 0-3");
   add_list("--phase", options.phase, "prefill_last, decode0, 'decode*'");
   add_list("--layer", options.layer, "31, 0,31, 0-3");
   add_list("--head", options.head, "as --layer");
   add_list("--step", options.step, "as --layer");
-  add("--where", options.where, "an SQL condition over the fields: \"route = 'mfma'\"");
-  add("--agg", options.agg, "max, min, mean, median, count, last");
-  add("--limit", options.limit, limit_help)->check(CLI::NonNegativeNumber);
+  add("--where", options.where, "an SQL condition over the fields: \"route = 'mfma'\"")
+      ->check(not_empty());
+  add("--agg", options.agg, "max, min, mean, median, count, last")->check(not_empty());
+  add("--limit", options.limit, limit_help)->check(not_negative());
   command.add_flag("--show-sql", options.show_sql, "print the query instead of its answer")
       ->group(kMetricGroup);
 }
@@ -145,11 +151,21 @@ void add_format_options(CLI::App& command, FormatOptions& options) {
   md->excludes(jsonl);
 }
 
-TableFormat format_of(const Context& context, const FormatOptions& options) {
+Result<TableFormat> format_of(const Context& context, const FormatOptions& options) {
+  const char* other = options.csv        ? "--csv"
+                      : options.markdown ? "--md"
+                      : options.jsonl    ? "--jsonl"
+                                         : nullptr;
+  if (context.json && other != nullptr)
+    return fail(Exit::usage, std::string("--json excludes ") + other);
   if (options.csv) return TableFormat::csv;
   if (options.markdown) return TableFormat::markdown;
   if (options.jsonl) return TableFormat::jsonl;
   return context.json ? TableFormat::json : TableFormat::text;
+}
+
+void say_notes(const Context& context, const std::vector<std::string>& notes) {
+  for (const std::string& note : notes) context.say("note: " + note);
 }
 
 // For writing only where recorded figures have to come in.

@@ -29,7 +29,8 @@ struct FormatOptions {
   bool csv = false, markdown = false, jsonl = false;
 };
 void add_format_options(CLI::App& command, FormatOptions& options);
-TableFormat format_of(const Context& context, const FormatOptions& options);
+// An error (usage) where --json stands beside another format.
+Result<TableFormat> format_of(const Context& context, const FormatOptions& options);
 
 struct OpenedQuestion {
   store::Store store;
@@ -39,6 +40,9 @@ struct OpenedQuestion {
 // first. Errors: no store, an unknown run, an --axis without a value.
 Result<OpenedQuestion> open_question(const Context& context, const std::string& metric,
                                      const MetricOptions& options);
+
+// What the answer does not show, on stderr.
+void say_notes(const Context& context, const std::vector<std::string>& notes);
 
 // Whether the user has asked us to stop; for RowSink and the like.
 bool interrupted();

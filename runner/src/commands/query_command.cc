@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "commands/metric_options.h"
+#include "commands/option_checks.h"
 #include "commands/table_output.h"
 #include "contract/text.h"
 #include "run/history.h"
@@ -39,9 +40,9 @@ Result<> finish_table(TableWriter& writer, StandardOutput& out) {
 
 Result<> print_sql(Context& context, const QueryOptions& options, const std::string& sql,
                    store::Store& store, int64_t run) {
+  TRY_ASSIGN(const TableFormat format, format_of(context, options.format));
   StandardOutput out;
-  const auto writer = table_writer(format_of(context, options.format),
-                                   [&](std::string_view part) { return out.write(part); });
+  const auto writer = table_writer(format, [&](std::string_view part) { return out.write(part); });
   install_signal_handlers();
   store::RowSink sink = writer->sink();
   sink.cancelled = interrupted;
@@ -154,7 +155,7 @@ Result<> query_metric(Context& context, const QueryOptions& options) {
   TRY_ASSIGN(OpenedQuestion opened, open_question(context, options.question, options.metric));
   opened.question.by = parts_of(options.by);
   TRY_ASSIGN(opened.question.order, order_of(options.order));
-  const TableFormat format = format_of(context, options.format);
+  TRY_ASSIGN(const TableFormat format, format_of(context, options.format));
   // One row more than is shown tells whether there are more.
   const bool usual =
       format == TableFormat::text && !options.metric.limit && !options.metric.show_sql;
@@ -166,9 +167,12 @@ Result<> query_metric(Context& context, const QueryOptions& options) {
     return out.failed() ? fail(Exit::infrastructure, "standard output cannot be written")
                         : Result<>();
   }
-  return format == TableFormat::text
-             ? print_table(context, opened, query, usual ? kUsualTableRows : 0)
-             : print_rows(format, opened, query);
+  TRY(format == TableFormat::text ? print_table(context, opened, query, usual ? kUsualTableRows : 0)
+                                  : print_rows(format, opened, query));
+  TRY_ASSIGN(const auto notes,
+             store::metric_notes(opened.store, opened.question, query.sources, interrupted));
+  say_notes(context, notes);
+  return {};
 }
 
 Result<> query(Context& context, const CLI::App& command, const QueryOptions& options) {
@@ -192,7 +196,7 @@ void register_query(CLI::App& app, Context& context) {
       ->required();
   command
       ->add_option("--run", options->metric.run,
-                   "this run only: B3.21, B3.21@recorded, a run's name")
+                   "this run only: B3.21, B3.21@recorded (its latest), a run's name")
       ->allow_extra_args(false);
   add_format_options(*command, options->format);
   add_metric_options(*command, options->metric,
@@ -201,6 +205,7 @@ void register_query(CLI::App& app, Context& context) {
       ->add_option("--by", options->by,
                    "one row for each of these, by --agg: milestone,prompt,layer; also day")
       ->allow_extra_args(false)
+      ->check(no_empty_part())
       ->group(kMetricGroup);
   command
       ->add_option("--order", options->order,
@@ -217,7 +222,8 @@ void register_query(CLI::App& app, Context& context) {
       "SQL reads the views runs cells axes gates bundles files environment flags kernels prompts\n"
       "records kinds fields, and one for every record kind (SELECT * FROM kinds); columns and\n"
       "their meaning: SELECT * FROM fields. More: store/QUERY.md\n"
-      "exit code: 0 answered, 2 not understood, 3 nothing found, 130 interrupted");
+      "exit code: 0 answered (SQL: also by no row), 2 not understood, 3 no such METRIC found,\n"
+      "130 interrupted");
   command->callback([&context, command, options] {
     if (const auto done = query(context, *command, *options); !done) context.fail(done.error());
   });

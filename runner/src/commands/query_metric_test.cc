@@ -123,12 +123,74 @@ TEST_F(QueryMetric, MistakesAndNothingFound) {
       {{"query", "gap", "--step", "7"}, 3, "no step 7: there is step 0–1"},
       {{"query", "gap", "--prompt", "p4_syz"}, 3, "did you mean `p4_sys`?"},
       {{"query", "gap", "--step", "7", "--json"}, 3, "no step 7"},
+      {{"query", "gap", "--json", "--csv"}, 2, "--json excludes --csv"},
+      {{"query", "SELECT 1", "--json", "--md"}, 2, "--json excludes --md"},
+      {{"query", "gap", "--limit", "-1"}, 2, "`-1` is no whole number, 0 or more"},
+      {{"query", "gap", "--limit", "two"}, 2, "`two` is no whole number"},
+      {{"query", "gap", "--where", "1=1) OR (1=1"}, 2, "--where:1:4: near \")\""},
+      {{"query", "gap", "--prompt", "p4_sys,"}, 2, "an empty name in `p4_sys,`"},
+      {{"query", "gap", "--milestone", "B3.20,,B3.21"}, 2, "an empty name in `B3.20,,B3.21`"},
   };
   for (const auto& [words, exit_code, says] : cases) {
     const Answer answer = greta(words);
     EXPECT_EQ(answer.exit_code, exit_code) << says;
     EXPECT_NE(answer.err.find(says), std::string::npos) << answer.err;
   }
+}
+
+// What a shell makes of a variable that is not set would ask for everything.
+TEST_F(QueryMetric, AnEmptyFilterIsRefused) {
+  for (const char* option :
+       {"--milestone", "--provenance", "--commit", "--variant", "--axis", "--prompt", "--repeat",
+        "--phase", "--layer", "--head", "--step", "--where", "--agg", "--run"}) {
+    for (const char* command : {"query", "history"}) {
+      const Answer answer = greta({command, "gap", option, ""});
+      EXPECT_EQ(answer.exit_code, 2) << command << option << answer.out;
+      EXPECT_EQ(answer.out, "") << command << option;
+      EXPECT_NE(answer.err.find("empty"), std::string::npos) << answer.err;
+    }
+  }
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{"query", "gap", "--by", ""},
+                                             {"query", "gap", "--order", ""},
+                                             {"query", ""},
+                                             {"history", "gap", "--by", ""},
+                                             {"history", "gap", "--svg", ""},
+                                             {"list", "--milestone", ""},
+                                             {"list", "--status", ""},
+                                             {"list", "--provenance", ""},
+                                             {"list", "--commit", ""},
+                                             {"gc", "--older-than", "1", "--milestone", ""}}) {
+    const Answer answer = greta(words);
+    EXPECT_EQ(answer.exit_code, 2) << words[1] << answer.out;
+    EXPECT_EQ(answer.out, "") << words[1];
+  }
+  EXPECT_EQ(greta({"history", "gap", "--series", ""}).exit_code, 0) << "nothing tells them apart";
+}
+
+TEST_F(QueryMetric, NotesStandBesideTheAnswer) {
+  run_with("B3.22", "2026-02-05T10:00:00.000Z",
+           "{\"phase\":\"decode0\",\"gap\":\"1.5\"}\n{\"phase\":\"decode0\",\"gap\":4.5}\n");
+  const std::string note = "note: 1 record of readout holds gap otherwise: gap__text\n";
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{"query", "gap", "--milestone", "B3.22", "--csv"},
+                                             {"query", "gap", "--agg", "max"},
+                                             {"history", "gap", "--json"}}) {
+    const Answer answer = greta(words);
+    EXPECT_EQ(answer.exit_code, 0) << answer.err;
+    EXPECT_NE(answer.err.find(note), std::string::npos) << answer.err;
+    EXPECT_EQ(answer.out.find("note"), std::string::npos) << answer.out;
+  }
+  EXPECT_EQ(greta({"query", "gap", "--milestone", "B3.21"}).err.find("note"), std::string::npos);
+}
+
+// A table is an answer without a row, too; a figure that nobody has is none.
+TEST_F(QueryMetric, NoRowsOfSqlAreAnAnswer) {
+  const Answer sql = greta({"query", "SELECT run FROM runs WHERE 0", "--csv"});
+  EXPECT_EQ(sql.exit_code, 0) << sql.err;
+  EXPECT_EQ(sql.out, "run\n");
+  EXPECT_EQ(greta({"list", "--milestone", "B9"}).exit_code, 0);
+  EXPECT_EQ(greta({"query", "gap", "--milestone", "B9"}).exit_code, 3);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <iostream>
 
 #include "system/context.h"
 #include "system/json.h"
@@ -53,6 +54,7 @@ class StoreCommands : public testing::Test {
       app.parse(words);
     } catch (const CLI::ParseError& error) {
       context.exit_code = static_cast<int>(Exit::usage);
+      std::cerr << error.what() << "\n";
     }
     answer.out = testing::internal::GetCapturedStdout();
     answer.err = testing::internal::GetCapturedStderr();

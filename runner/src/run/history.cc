@@ -170,6 +170,10 @@ Result<int64_t> resolve_with_history(store::Store& store, std::string_view selec
 }
 
 void say_if_latest(const Context& context, const store::Selection& selection) {
+  if (selection.why == store::Selection::Why::latest_recorded) {
+    context.say("note: " + selection.milestone +
+                " has more than one recorded run; @recorded is the latest, " + selection.name);
+  }
   if (selection.why != store::Selection::Why::latest) return;
   context.say("note: " + selection.milestone +
               " has no accepted run; this is its latest complete one, " + selection.name +

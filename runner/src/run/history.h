@@ -42,7 +42,7 @@ Result<store::Selection> select_with_history(store::Store& store, std::string_vi
 Result<int64_t> resolve_with_history(store::Store& store, std::string_view selector,
                                      const std::filesystem::path& repo_root);
 
-// Says on stderr when a latest run stands in for an accepted one.
+// Says on stderr when a latest run stands in for an accepted one, or for several recorded ones.
 void say_if_latest(const Context& context, const store::Selection& selection);
 // The store and the run of a command that reads one run. Opens for writing only where recorded
 // figures may have to come in. Calls say_if_latest.

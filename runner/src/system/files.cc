@@ -65,12 +65,12 @@ Result<std::string> read_file(const fs::path& file) {
 Result<> write_file(const fs::path& file, std::string_view bytes) {
   const fs::path part = file.string() + ".part" + std::to_string(getpid());
   const int fd = open(part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd < 0) return io_error("write", part);
+  if (fd < 0) return io_error("write", file);
   while (!bytes.empty()) {
     const ssize_t n = write(fd, bytes.data(), bytes.size());
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) {
-      auto error = io_error("write", part);
+      auto error = io_error("write", file);
       close(fd);
       unlink(part.c_str());
       return error;

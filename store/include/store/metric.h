@@ -13,14 +13,17 @@
 namespace greta::store {
 
 // A column of the records and what it may be: texts or, with * ? [, globs; for numbers "3" and
-// "0-3"; for `commit` its first digits. "B3.21@recorded" as a milestone means its recorded figures.
+// "0-3"; for `commit` its first digits. "B3.21@recorded" as a milestone means what it means to
+// Store::select: the latest of its recorded runs.
 struct MetricFilter {
   std::string column;
   std::vector<std::string> accepted;  // any of these
 };
 
 struct MetricQuestion {
-  std::string metric;  // "readout.gap", or "gap" in whatever kinds have it
+  // "readout.gap", or "gap" in whatever kinds have it. The name of the column or, where SQL cannot
+  // have that, of the field.
+  std::string metric;
   std::vector<MetricFilter> filters = {};
   std::vector<std::pair<std::string, std::string>> axes = {};  // of the variant: GRETA_X, value
   std::string where = {};  // an SQL condition over the columns of the records
@@ -53,7 +56,8 @@ struct MetricQuery {
 };
 
 // Errors (usage): no kind has the metric, none of them has a filter's or `by`'s column, an
-// aggregate of what is no number; each with the nearest name.
+// aggregate of what is no number; each with the nearest name. A `where` that is more than one
+// condition.
 Result<MetricQuery> metric_query(Store& store, const MetricQuestion& question);
 // "max", for timings "median", for truth values "min" (is it true in all of them?).
 std::string default_aggregate(const MetricSource& source);
@@ -64,5 +68,11 @@ using Cancelled = std::function<bool()>;
 // instead.
 Result<std::string> why_nothing(Store& store, const MetricQuestion& question,
                                 const Cancelled& cancelled);
+// What an answer does not show and its reader should know, a line each: records whose value the
+// field could not hold ("2 records of readout hold gap otherwise: gap__text"), figures of several
+// recorded runs of one milestone. To be asked once there is an answer, of its sources.
+Result<std::vector<std::string>> metric_notes(Store& store, const MetricQuestion& question,
+                                              const std::vector<MetricSource>& sources,
+                                              const Cancelled& cancelled);
 
 }  // namespace greta::store

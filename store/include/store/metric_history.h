@@ -12,8 +12,8 @@
 namespace greta::store {
 
 struct HistoryQuestion {
-  // Its `agg` is that of a point, its `by` what tells the series apart, its `limit` how many of the
-  // newest runs are looked at (of the milestones asked for; 0: all of them).
+  // Its `agg` is that of a point, its `by` what tells the series apart, its `limit` how many runs
+  // have points: the newest that have any (0: all of them).
   MetricQuestion metric;
   std::string point = "run";  // run, commit, milestone, day
 };
@@ -53,15 +53,17 @@ struct History {
   std::vector<std::string> constant;  // what all series share: "prompt p4_sys"
   std::vector<HistoryPoint> points;   // in order of time
   std::vector<HistoryChange> changes;
-  bool older = false;  // there are runs that `limit` left out
+  bool older = false;              // there are runs with points that `limit` left out
+  std::vector<std::string> notes;  // as metric_notes
 };
 
 // Runs with a fault injected on purpose, replays and probes of a bisection are left out, unless a
-// filter names `run` or `provenance`. Where the newest runs have no point, all are looked at.
+// filter names `run` or `provenance`.
 // Errors (usage): as metric_query; an unknown `point`.
 Result<History> metric_history(Store& store, const HistoryQuestion& question,
                                const Cancelled& cancelled);
 // The query of that history, without running it.
-Result<std::string> history_sql(Store& store, const HistoryQuestion& question);
+Result<std::string> history_sql(Store& store, const HistoryQuestion& question,
+                                const Cancelled& cancelled);
 
 }  // namespace greta::store

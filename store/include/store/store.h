@@ -95,12 +95,12 @@ struct RunFilter {
   std::string commit = {};      // how it begins
 };
 
-// What a selector chose, and why: without an accepted run the latest complete one stands in, which
-// a person should be told.
+// What a selector chose, and why: without an accepted run the latest complete one stands in, and of
+// several recorded ones @recorded means the latest, which a person should be told.
 struct Selection {
   int64_t run = 0;
   std::string name, milestone, provenance;
-  enum class Why { exact, accepted, latest } why = Why::exact;
+  enum class Why { exact, accepted, latest, latest_recorded } why = Why::exact;
 };
 
 // A file of a bundle, as its manifest lists it.
@@ -189,8 +189,9 @@ class Store {
       const std::function<std::filesystem::path(const std::string&)>& folder,
       const std::function<Result<>()>& before_commit);
 
-  // "B3.21" (its accepted run, else its latest complete executed one), "B3.21@recorded",
-  // "B3.21@RUN", or a run's name or unique prefix. Errors name the nearest.
+  // "B3.21" (its accepted run, else its latest complete executed one), "B3.21@recorded" (the
+  // latest of its recorded runs), "B3.21@RUN", or a run's name or unique prefix. Errors name the
+  // nearest.
   Result<Selection> select(std::string_view selector);
   // One or several, with commas between them, each run once, in the order in which they are named:
   // what select takes; 'B3.2*', the run that stands for each such milestone that has one;

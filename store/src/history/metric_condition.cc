@@ -19,11 +19,15 @@ std::string matches_text(const std::string& column, const std::string& text) {
   return column + (is_glob(text) ? " GLOB " : " = ") + quoted_text(text);
 }
 
-// Of the view `runs`.
+// Of the view `runs`. As for Store::select, @recorded stands for the latest of a milestone's
+// recorded runs.
 std::string matches_milestone(const std::string& text) {
   if (!text.ends_with(kRecorded)) return matches_text("milestone", text);
   const std::string name = text.substr(0, text.size() - kRecorded.size());
-  return "(" + matches_text("milestone", name) + " AND provenance = 'recorded')";
+  return "run_id IN (SELECT run_id FROM (SELECT run_id, row_number() OVER (PARTITION BY milestone"
+         " ORDER BY started_at DESC, run_id DESC) AS place FROM runs WHERE provenance = 'recorded'"
+         " AND " +
+         matches_text("milestone", name) + ") WHERE place = 1)";
 }
 
 // The end of a decimal number that begins at `at`; npos when none does.
@@ -128,12 +132,11 @@ Result<std::vector<MetricSource>> sources_with_columns(std::vector<MetricSource>
     }
   }
   if (!left.empty()) return left;
-  std::vector<std::string> kinds, names;
-  for (const MetricSource& source : sources) {
-    kinds.push_back(source.kind);
+  std::vector<std::string> names;
+  for (const MetricSource& source : sources)
     for (std::string& name : column_names(source)) names.push_back(std::move(name));
-  }
-  std::string message = "the records of " + joined(kinds) + " have no `" + printable(missing) + "`";
+  std::string message =
+      "the records of " + kinds_text(sources) + " have no `" + printable(missing) + "`";
   const std::string hint = did_you_mean(missing, names);
   if (hint.empty() && !sources[0].keys.empty())
     message += "; " + sources[0].kind + " has " + joined(sources[0].keys);
@@ -142,15 +145,21 @@ Result<std::vector<MetricSource>> sources_with_columns(std::vector<MetricSource>
 
 Result<> check_where(Store& store, const MetricSource& source, const std::string& where) {
   if (where.empty()) return {};
-  const std::string before = "SELECT 1 FROM " + source.view + " WHERE (";
+  const std::string before = "SELECT 1 FROM " + source.view + " WHERE ";
   const RowSink nothing{.columns = [](const std::vector<std::string>&) { return false; },
                         .row = [](const std::vector<Value>&) { return false; }};
-  auto checked = store.query(before + where + "\n)", -1, nothing);
-  if (checked) return {};
-  Error& error = checked.error();
-  error.file = "--where";
-  if (error.line == 1) error.column -= static_cast<int>(before.size());
-  return tl::unexpected(std::move(error));
+  // By itself, so that it closes no bracket that it did not open, …
+  auto alone = store.query(before + where + "\n", -1, nothing);
+  if (!alone) {
+    Error& error = alone.error();
+    error.file = "--where";
+    if (error.line == 1) error.column -= static_cast<int>(before.size());
+    return tl::unexpected(std::move(error));
+  }
+  // … and in brackets, so that nothing follows it: a LIMIT, the rest of a comment.
+  if (store.query(before + "(" + where + "\n)", -1, nothing)) return {};
+  return fail(Exit::usage,
+              "--where `" + printable(where) + "`: one condition, and nothing after it");
 }
 
 }  // namespace greta::store

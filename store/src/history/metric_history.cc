@@ -11,7 +11,9 @@
 #include "compare/run_info.h"
 #include "contract/text.h"
 #include "db/sqlite.h"
+#include "history/metric_asked.h"
 #include "history/metric_condition.h"
+#include "history/metric_notes.h"
 #include "history/metric_rows.h"
 #include "text/markdown.h"
 
@@ -43,7 +45,8 @@ struct HistoryShape {
   MetricRows rows;
   std::string agg, point;  // `point`: the column that tells the points apart
   std::vector<std::string> series;
-  bool timing = false, older = false;
+  bool timing = false;
+  std::string newest;  // the condition that leaves older runs out; "" when there are none
   std::string sql;
 };
 
@@ -80,25 +83,49 @@ std::string shape_sql(const HistoryShape& shape, const Aggregate& aggregate,
          joined(sql_names(groups)) + "\nORDER BY " + joined(order);
 }
 
-// When the last of the newest `limit` runs began, of those that the filters let through; "" where
-// there are no more than these.
-Result<std::string> begin_of_newest(Store& store, const MetricSource& source,
-                                    const MetricQuestion& metric) {
+// Of the runs that have records of the metric under `condition`, those that are no older than the
+// last of the newest `limit`, as a condition on `t`; "" where there are no more than these.
+Result<std::string> among_newest(Store& store, const std::vector<MetricSource>& sources,
+                                 const MetricQuestion& metric, const std::string& condition,
+                                 const Cancelled& cancelled) {
   if (metric.limit == 0) return std::string();
-  TRY_ASSIGN(const auto conditions, conditions_of(source, metric));
+  TRY_ASSIGN(const Asked asked, asked_of(sources, metric));
   std::vector<std::string> of_runs;
-  for (const Condition& condition : conditions)
-    if (condition.column == "milestone" || condition.column == "run")
-      of_runs.push_back(condition.sql);
-  const std::string where = of_runs.empty() ? "" : " WHERE " + joined(of_runs, " AND ");
-  TRY_ASSIGN(const Table found,
-             select(store, -1,
-                    "SELECT t.started_at FROM runs AS t" + where +
-                        " ORDER BY 1 DESC LIMIT 2 OFFSET " + std::to_string(metric.limit - 1)));
-  return found.rows.size() == 2 ? found.rows[0][0].text : std::string();
+  for (const Condition& one : asked.kinds[0].conditions)
+    if (one.column == "milestone" || one.column == "run") of_runs.push_back(one.sql);
+  std::vector<std::string> records;
+  for (const AskedKind& kind : asked.kinds)
+    records.push_back("SELECT 1" +
+                      asked.from(kind, kind.source.field, [](size_t) { return true; }) +
+                      " AND t.run = r.run" + (condition.empty() ? "" : " AND " + condition));
+  // The runs in order come from an index alone: their rows are long, with specs in them. LIMIT
+  // keeps SQLite from looking for records in all of them before it puts them in order. The newest
+  // are tried first: mostly all of them have records.
+  Table found;
+  for (const int64_t most : {metric.limit + 1, int64_t{-1}}) {
+    if (found.rows.size() == 2) break;
+    TRY_ASSIGN(
+        found,
+        table_of(
+            store,
+            "SELECT o.started_at, o.run_id FROM (SELECT t.started_at, t.run_id FROM runs AS t" +
+                (of_runs.empty() ? "" : " WHERE " + joined(of_runs, " AND ")) +
+                " ORDER BY 1 DESC, 2 DESC LIMIT " + std::to_string(most) +
+                ") AS o WHERE EXISTS (SELECT 1 FROM runs AS r WHERE r.run_id = o.run_id AND EXISTS "
+                "(" +
+                union_all(records) + ")) LIMIT 2 OFFSET " + std::to_string(metric.limit - 1),
+            cancelled));
+  }
+  if (found.rows.size() < 2) return std::string();
+  // A list of runs, so that SQLite starts from them and not from every record.
+  return "t.run IN (SELECT run FROM runs WHERE run_id IN (SELECT run_id FROM runs WHERE"
+         " (started_at, run_id) >= (" +
+         quoted_text(found.rows[0][0].text) + ", " + std::to_string(found.rows[0][1].integer) +
+         ")))";
 }
 
-Result<HistoryShape> shape_of(Store& store, const HistoryQuestion& question) {
+Result<HistoryShape> shape_of(Store& store, const HistoryQuestion& question,
+                              const Cancelled& cancelled) {
   if (std::find(kHistoryPoints.begin(), kHistoryPoints.end(), question.point) ==
       kHistoryPoints.end()) {
     return fail(Exit::usage, "a history is by " + joined(kHistoryPoints) + ", not by `" +
@@ -114,7 +141,7 @@ Result<HistoryShape> shape_of(Store& store, const HistoryQuestion& question) {
                      .point = question.point == "commit" ? "commit_or_run" : question.point,
                      .series = metric.by,
                      .timing = true,
-                     .older = false,
+                     .newest = {},
                      .sql = {}};
   for (const MetricSource& source : shape.rows.sources) shape.timing &= source.timing;
   if (shape.agg.empty()) shape.agg = default_aggregate(shape.rows.sources[0]);
@@ -125,16 +152,9 @@ Result<HistoryShape> shape_of(Store& store, const HistoryQuestion& question) {
       });
   std::vector<std::string> conditions;
   if (!names_runs) conditions = {"r.purpose = 'run'", "t.provenance <> 'reenacted'"};
-  TRY_ASSIGN(const std::string begin, begin_of_newest(store, shape.rows.sources[0], metric));
-  shape.older = !begin.empty();
-  // A list of runs, so that SQLite starts from them and not from every record. Their numbers come
-  // from an index alone: the rows of runs are long, with specs in them.
-  if (shape.older) {
-    conditions.push_back(
-        "t.run IN (SELECT run FROM runs WHERE run_id IN"
-        " (SELECT run_id FROM runs WHERE started_at >= " +
-        quoted_text(begin) + "))");
-  }
+  TRY_ASSIGN(shape.newest, among_newest(store, shape.rows.sources, metric,
+                                        joined(conditions, " AND "), cancelled));
+  if (!shape.newest.empty()) conditions.push_back(shape.newest);
   shape.rows.condition = joined(conditions, " AND ");
 
   const auto keys = shape.rows.keys();
@@ -285,14 +305,15 @@ class HistoryReader {
 
 }  // namespace
 
-Result<std::string> history_sql(Store& store, const HistoryQuestion& question) {
-  TRY_ASSIGN(const HistoryShape shape, shape_of(store, question));
+Result<std::string> history_sql(Store& store, const HistoryQuestion& question,
+                                const Cancelled& cancelled) {
+  TRY_ASSIGN(const HistoryShape shape, shape_of(store, question, cancelled));
   return shape.sql;
 }
 
 Result<History> metric_history(Store& store, const HistoryQuestion& question,
                                const Cancelled& cancelled) {
-  TRY_ASSIGN(const HistoryShape shape, shape_of(store, question));
+  TRY_ASSIGN(const HistoryShape shape, shape_of(store, question, cancelled));
   const MetricSource& source = shape.rows.sources[0];
   History history;
   history.sql = shape.sql;
@@ -301,18 +322,17 @@ Result<History> metric_history(Store& store, const HistoryQuestion& question,
   history.unit = shape.agg == "count" ? "records" : source.unit;
   history.timing = shape.timing;
   history.numeric = shape.agg == "count" || is_number_type(source.type) || source.type == "boolean";
-  history.older = shape.older;
+  history.older = !shape.newest.empty();
   HistoryReader reader(shape, history);
   const RowSink sink{.columns = [](const std::vector<std::string>&) { return true; },
                      .row = [&](const std::vector<Value>& row) { return reader.row(row); },
                      .cancelled = cancelled};
   TRY(store.query(shape.sql, -1, sink));
-  if (history.points.empty() && shape.older) {
-    HistoryQuestion all = question;
-    all.metric.limit = 0;
-    return metric_history(store, all, cancelled);
-  }
   reader.finish();
+  if (history.points.empty()) return history;
+  TRY_ASSIGN(Asked asked, asked_of(shape.rows.sources, question.metric));
+  asked.further = shape.newest;
+  TRY_ASSIGN(history.notes, notes_of(store, asked, cancelled));
   return history;
 }
 

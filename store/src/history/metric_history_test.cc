@@ -95,9 +95,62 @@ TEST_F(MetricHistory, SeriesAreToldApart) {
   EXPECT_EQ(history(newest).points[0].number, 2);
   newest.metric.limit = 2;
   EXPECT_FALSE(history(newest).older);
-  add({.date = day(3), .lines = "{\"request\":\"p1\",\"phase\":\"decode0\"}\n"});
-  newest.metric.limit = 1;
-  EXPECT_EQ(history(newest).points.size(), 4U) << "the newest has none: all are looked at";
+}
+
+// The newest runs are those that have the metric, and the query that is shown gives the points.
+TEST_F(MetricHistory, ALimitCountsRunsWithPoints) {
+  for (const int i : {1, 2, 3}) add({.date = day(1), .lines = readout(i)});  // at one time
+  add({.milestone = "B2", .date = day(2), .lines = "{\"request\":\"p1\",\"phase\":\"x\"}\n"});
+  add({.milestone = "B2", .date = day(2), .lines = readout(90), .provenance = "reenacted"});
+  struct Case {
+    int64_t limit;
+    const char* values;
+    bool older;
+  };
+  for (const Case& test : {Case{1, "3.0", true}, Case{2, "2.0 3.0", true},
+                           Case{3, "1.0 2.0 3.0", false}, Case{0, "1.0 2.0 3.0", false}}) {
+    HistoryQuestion question = gap();
+    question.metric.limit = test.limit;
+    const History found = history(question);
+    EXPECT_EQ(found.older, test.older) << test.limit;
+    EXPECT_EQ(ask("SELECT group_concat(\"max(gap)\", ' ') FROM (" + found.sql + ")"), test.values);
+    EXPECT_EQ(std::to_string(found.points.size()), ask("SELECT count(*) FROM (" + found.sql + ")"));
+    const auto sql = history_sql(store(), question, {});
+    ASSERT_TRUE(sql);
+    EXPECT_EQ(*sql, found.sql);
+  }
+}
+
+TEST_F(MetricHistory, NotesAreOfTheRunsThatAreShown) {
+  for (const int i : {1, 2}) add({.date = day(i), .lines = readout(i), .provenance = "recorded"});
+  add({.date = day(3), .lines = "{\"request\":\"p1\",\"gap\":\"x\"}\n" + readout(3)});
+  HistoryQuestion question = gap("milestone");
+  const auto notes = history(question).notes;
+  ASSERT_EQ(notes.size(), 2U);
+  EXPECT_EQ(notes[0], "1 record of readout holds gap otherwise: gap__text");
+  EXPECT_TRUE(notes[1].starts_with("more than one recorded run of B1 (2)")) << notes[1];
+  question.metric.limit = 1;
+  EXPECT_EQ(history(question).notes.size(), 1U);
+}
+
+// SQLite takes 500 terms of a UNION at once.
+TEST_F(MetricHistory, AMetricOfVeryManyKinds) {
+  TestBundle bundle;
+  for (int i = 0; i < 520; ++i)
+    bundle.files["out/k" + std::to_string(i) + ".jsonl"] = {.bytes = "{\"v\":1}\n"};
+  import(bundle);
+  const MetricQuestion asked{.metric = "v", .agg = "max"};
+  const auto query = metric_query(store(), asked);
+  ASSERT_TRUE(query) << query.error().str();
+  EXPECT_EQ(ask("SELECT count(*) FROM (" + query->sql + ")"), "520");
+  HistoryQuestion question{.metric = {.metric = "v", .limit = 5}};
+  EXPECT_EQ(history(question).points.size(), 520U);
+  const auto why = why_nothing(store(), {.metric = "v", .filters = {{"milestone", {"T2"}}}}, {});
+  ASSERT_TRUE(why) << why.error().str();
+  EXPECT_NE(why->find("and 512 more kinds with milestone T2; no milestone T2: there is milestone "
+                      "T1"),
+            std::string::npos)
+      << *why;
 }
 
 // What was typed in from a report is no neighbour of what ran, and faults injected on purpose are

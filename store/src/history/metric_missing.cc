@@ -5,27 +5,15 @@
 #include "compare/run_info.h"
 #include "contract/text.h"
 #include "db/sqlite.h"
-#include "history/metric_condition.h"
-#include "history/metric_source.h"
+#include "history/metric_asked.h"
+#include "history/metric_notes.h"
 #include "text/markdown.h"
 
 namespace greta::store {
 namespace {
 
-constexpr size_t kMostValues = 200, kMostShown = 8;
-
-Result<Table> ask(Store& store, const std::string& sql, const Cancelled& cancelled) {
-  Table table;
-  const RowSink sink{.columns = [](const std::vector<std::string>&) { return true; },
-                     .row =
-                         [&](const std::vector<Value>& row) {
-                           table.rows.push_back(row);
-                           return true;
-                         },
-                     .cancelled = cancelled};
-  TRY(store.query(sql, -1, sink));
-  return table;
-}
+constexpr size_t kMostShown = 8;
+constexpr const char* kSomeValues = " LIMIT 200";
 
 std::string range_text(int64_t low, int64_t high) {
   return low == high ? std::to_string(low) : std::to_string(low) + "–" + std::to_string(high);
@@ -50,107 +38,133 @@ std::string listed(const Table& values) {
   if (whole) return whole_numbers(values);
   std::vector<std::string> out;
   for (size_t i = 0; i < values.rows.size() && i < kMostShown; ++i)
-    out.push_back(visible_text(value_text(values.rows[i][0])));
+    out.push_back(printable(visible_text(value_text(values.rows[i][0]))));
   const size_t more = values.rows.size() - out.size();
   return joined(out) + (more == 0 ? "" : ", … " + std::to_string(more) + " more");
 }
 
 // Of texts: a number that is near another one is no slip of it.
-std::string nearest_of(const std::vector<std::string>& accepted, const Table& values) {
+std::string nearest_of(const std::string& word, const Table& values) {
   std::vector<std::string> names;
   for (const auto& row : values.rows)
     if (row[0].type == Value::Type::text) names.push_back(row[0].text);
-  return accepted.empty() ? "" : did_you_mean(accepted[0], names);
+  return did_you_mean(word, names);
 }
 
-struct Asked {
-  const MetricSource& source;
-  const MetricQuestion& question;
-  std::vector<Condition> conditions;
+Result<bool> any(Store& store, const std::string& select, const Cancelled& cancelled) {
+  TRY_ASSIGN(const Table found,
+             table_of(store, "SELECT 1 FROM (" + select + ") LIMIT 1", cancelled));
+  return !found.rows.empty();
+}
 
-  // The records that hold for the conditions of which `use` says true.
-  template <class Use>
-  std::string from(const Use& use) const {
-    std::string sql = " FROM ";
-    sql += question.where.empty() || !use(conditions.size())
-               ? source.view
-               : "(SELECT * FROM " + source.view + " WHERE (" + question.where + "\n))";
-    sql += " AS t WHERE t." + sql_name(source.field) + " IS NOT NULL";
-    for (size_t i = 0; i < conditions.size(); ++i)
-      if (use(i)) sql += " AND " + conditions[i].sql;
-    return sql;
-  }
-  // An axis of the variant, or a column.
-  std::string values_sql(size_t i, const std::string& from) const {
-    const bool axis = i >= question.filters.size();
-    const std::string value = axis ? "a.value" : "t." + sql_name(conditions[i].column);
-    const std::string records =
-        axis ? " FROM axes AS a WHERE a.axis = " + quoted_text(conditions[i].column) +
-                   " AND EXISTS (SELECT 1" + from + " AND t.run = a.run AND t.variant = a.variant)"
-             : from + " AND " + value + " IS NOT NULL";
-    return "SELECT DISTINCT " + value + records + " ORDER BY 1 LIMIT " +
-           std::to_string(kMostValues);
-  }
-};
+// Of the metric's records for which the conditions hold of which `use` is true.
+Result<std::string> no_such_value(Store& store, const Asked& asked, const MetricFilter& filter,
+                                  const Asked::Use& use, const Cancelled& cancelled) {
+  std::string column = "t." + sql_name(filter.column);
+  if (filter.column == "commit") column = "substr(" + column + ", 1, 10)";
+  TRY_ASSIGN(const Table values,
+             table_of(store,
+                      "SELECT DISTINCT v FROM (" + asked.select(column + " AS v", use) +
+                          ") WHERE v IS NOT NULL ORDER BY 1" + kSomeValues,
+                      cancelled));
+  if (values.rows.empty()) return ": the records have no " + filter.column;
+  return ": there is " + filter.column + " " + listed(values) +
+         nearest_of(filter.accepted[0], values);
+}
 
-// "layer 31: there is 0–7", for the first condition that alone keeps the others from finding
-// anything; "" when there is none.
-template <class Use>
-Result<std::string> first_to_blame(Store& store, const Asked& asked, const Use& use,
-                                   const std::string& said, const Cancelled& cancelled) {
-  for (size_t i = 0; i < asked.conditions.size(); ++i) {
-    const std::string from = asked.from([&](size_t other) { return use(other, i); });
-    TRY_ASSIGN(const Table values, ask(store, asked.values_sql(i, from), cancelled));
-    if (values.rows.empty()) continue;
-    TRY_ASSIGN(
-        const Table both,
-        ask(store, "SELECT 1" + from + " AND " + asked.conditions[i].sql + " LIMIT 1", cancelled));
-    if (!both.rows.empty()) continue;
-    const bool axis = i >= asked.question.filters.size();
-    const auto& accepted =
-        axis ? std::vector<std::string>{asked.question.axes[i - asked.question.filters.size()]
-                                            .second}
-             : asked.question.filters[i].accepted;
-    return "no " + asked.conditions[i].shown + said + ": there is " + asked.conditions[i].column +
-           " " + listed(values) + nearest_of(accepted, values);
+Result<std::string> no_such_axis(Store& store, const Asked& asked,
+                                 const std::pair<std::string, std::string>& axis,
+                                 const Asked::Use& use, const Cancelled& cancelled) {
+  const std::string axes = " FROM (SELECT DISTINCT run, variant FROM (" +
+                           asked.select("t.run AS run, t.variant AS variant", use) +
+                           ")) AS r JOIN axes AS a ON a.run = r.run AND a.variant = r.variant";
+  TRY_ASSIGN(const Table values, table_of(store,
+                                          "SELECT DISTINCT a.value" + axes + " WHERE a.axis = " +
+                                              quoted_text(axis.first) + " ORDER BY 1" + kSomeValues,
+                                          cancelled));
+  if (!values.rows.empty())
+    return ": there is " + axis.first + " " + listed(values) + nearest_of(axis.second, values);
+  TRY_ASSIGN(
+      const Table names,
+      table_of(store, "SELECT DISTINCT a.axis" + axes + " ORDER BY 1" + kSomeValues, cancelled));
+  if (names.rows.empty()) return std::string(": the variants have no axes");
+  return (names.rows.size() == 1 ? ": there is the axis " : ": there are the axes ") +
+         listed(names) + nearest_of(axis.first, names);
+}
+
+Result<std::string> instead_of(Store& store, const Asked& asked, size_t condition,
+                               const Asked::Use& use, const Cancelled& cancelled) {
+  const MetricQuestion& question = asked.question;
+  if (condition < question.filters.size())
+    return no_such_value(store, asked, question.filters[condition], use, cancelled);
+  condition -= question.filters.size();
+  if (condition < question.axes.size())
+    return no_such_axis(store, asked, question.axes[condition], use, cancelled);
+  TRY_ASSIGN(const Table all,
+             table_of(store, "SELECT count(*) FROM (" + asked.select("1", use) + ")", cancelled));
+  return ", of " + value_text(all.rows[0][0]);
+}
+
+// "no layer 31: there is layer 0–7", for the first condition that alone (`rest`: among the others)
+// keeps anything from being found; "" when there is none.
+Result<std::string> first_to_blame(Store& store, const Asked& asked, bool rest,
+                                   const Cancelled& cancelled) {
+  for (size_t i = 0; i < asked.conditions(); ++i) {
+    const auto others = [&](size_t other) { return rest && other != i; };
+    const auto with_it = [&](size_t other) { return other == i || others(other); };
+    TRY_ASSIGN(const bool both, any(store, asked.select("1", with_it), cancelled));
+    if (both) continue;
+    TRY_ASSIGN(const bool there, any(store, asked.select("1", others), cancelled));
+    if (!there) continue;
+    TRY_ASSIGN(const std::string instead, instead_of(store, asked, i, others, cancelled));
+    return "no " + std::string(i < asked.kinds[0].conditions.size() ? "" : "record ") +
+           asked.shown(i) + (rest ? " with all the rest" : "") + instead;
   }
   return std::string();
+}
+
+// "readout.gap"; of several kinds "gap of landscape, readout".
+std::string name_of(const Asked& asked) {
+  const MetricSource& first = asked.kinds[0].source;
+  if (asked.kinds.size() == 1) return first.kind + "." + first.field;
+  std::vector<MetricSource> sources;
+  for (const AskedKind& kind : asked.kinds) sources.push_back(kind.source);
+  return first.field + " of " + kinds_text(sources);
+}
+
+Result<std::string> why(Store& store, const Asked& asked, const Cancelled& cancelled) {
+  const auto none = [](size_t) { return false; };
+  TRY_ASSIGN(const bool some, any(store, asked.select("1", none), cancelled));
+  if (!some) return std::string("; no record has it at all");
+  const auto every = [](size_t) { return true; };
+  TRY_ASSIGN(const bool left_out, any(store, asked.select("1", every), cancelled));
+  if (left_out) {
+    return std::string(
+        " but in runs with a fault injected on purpose, replays and probes, which"
+        " --provenance or --run asks for");
+  }
+  for (const bool rest : {false, true}) {
+    TRY_ASSIGN(const std::string blame, first_to_blame(store, asked, rest, cancelled));
+    if (!blame.empty()) return "; " + blame;
+  }
+  return std::string("; each of these has records, but none has all");
 }
 
 }  // namespace
 
 Result<std::string> why_nothing(Store& store, const MetricQuestion& question,
                                 const Cancelled& cancelled) {
-  TRY_ASSIGN(auto sources, metric_sources(store, question.metric));
-  TRY_ASSIGN(sources, sources_with_columns(std::move(sources), question));
-  const MetricSource& source = sources[0];
-  Asked asked{.source = source, .question = question, .conditions = {}};
-  TRY_ASSIGN(asked.conditions, conditions_of(source, question));
-
+  TRY_ASSIGN(const Asked asked, asked_of(store, question));
   std::vector<std::string> wanted;
-  for (const Condition& condition : asked.conditions) wanted.push_back(condition.shown);
-  if (!question.where.empty()) wanted.push_back("where " + question.where);
-  const std::string name = source.kind + "." + source.field;
-  const std::string nothing =
-      "nothing found: " + name + (wanted.empty() ? "" : " with " + joined(wanted));
-
-  const auto none = [](size_t) { return false; };
-  TRY_ASSIGN(const Table any, ask(store, "SELECT 1" + asked.from(none) + " LIMIT 1", cancelled));
-  if (any.rows.empty()) return nothing + "; no record has it at all";
-  const auto every = [](size_t) { return true; };
-  TRY_ASSIGN(const Table all, ask(store, "SELECT 1" + asked.from(every) + " LIMIT 1", cancelled));
-  if (!all.rows.empty()) {
-    return nothing +
-           " but in runs with a fault injected on purpose, replays and probes, which"
-           " --provenance or --run asks for";
-  }
-  const auto alone = [](size_t, size_t) { return false; };
-  TRY_ASSIGN(std::string blame, first_to_blame(store, asked, alone, "", cancelled));
-  if (blame.empty()) {
-    const auto others = [](size_t other, size_t i) { return other != i; };
-    TRY_ASSIGN(blame, first_to_blame(store, asked, others, " with all the rest", cancelled));
-  }
-  return nothing + (blame.empty() ? "; each of these has records, but none has all" : "; " + blame);
+  for (const Condition& condition : asked.kinds[0].conditions) wanted.push_back(condition.shown);
+  std::string out =
+      "nothing found: " + name_of(asked) + (wanted.empty() ? "" : " with " + joined(wanted));
+  if (!question.where.empty()) out += " " + asked.shown(wanted.size());
+  TRY_ASSIGN(const std::string reason, why(store, asked, cancelled));
+  TRY_ASSIGN(const auto otherwise, held_otherwise(store, asked, cancelled));
+  out += reason;
+  for (const std::string& other : otherwise) out += "; " + other;
+  return out;
 }
 
 }  // namespace greta::store

@@ -153,6 +153,11 @@ TEST_F(MetricQueryTest, Aggregates) {
   EXPECT_EQ(agg("max", {"day"}), "2026-02-01|0.9|2\n2026-02-03|0.3|3");
   EXPECT_EQ(agg("max", {"kv_invariant_ok"}), "1|0.4|4\n0|0.9|1")
       << "both begin with B2; B1 came in first";
+  add({.milestone = "B7",
+       .lines = "{\"request\":\"p1\",\"gap\":\"Infinity\"}\n{\"request\":\"p1\",\"gap\":"
+                "\"-Infinity\"}\n"});
+  for (const char* name : {"mean", "median"})
+    EXPECT_EQ(agg(name, {}, "readout.gap"), "NaN|2") << name << " of two infinities";
   // A NaN is never averaged away.
   for (const char* name : {"max", "min", "mean", "median"})
     EXPECT_EQ(agg(name, {}, "mfma_vs_valu.rel_l2"), "NaN|1") << name;
@@ -197,8 +202,19 @@ TEST_F(MetricQueryTest, MistakesNameTheNearest) {
   asked = question();
   asked.where = "hed = 1";
   EXPECT_EQ(error(asked), "--where:1:1: no such column: hed (did you mean `head`?)");
-  asked.where = "1) OR (1";
-  EXPECT_EQ(error(asked), "no error") << "reads, as all SQL here: nothing to protect";
+  // One condition, which closes no bracket of the query and is followed by nothing.
+  asked.where = "1=1) OR (1=1";
+  EXPECT_EQ(error(asked), "--where:1:4: near \")\": syntax error");
+  asked.where = "1 LIMIT 1";
+  EXPECT_EQ(error(asked), "--where `1 LIMIT 1`: one condition, and nothing after it");
+  for (const char* more : {"1 /*", "1 ORDER BY 1", "1; SELECT 1", "1 UNION SELECT 1", "1 --\n)"}) {
+    asked.where = more;
+    EXPECT_NE(error(asked), "no error") << more;
+  }
+  for (const char* one : {"(1=1) OR (1=1)", "layer IN (SELECT 1) -- all", "phase = ')'"}) {
+    asked.where = one;
+    EXPECT_EQ(error(asked), "no error") << one;
+  }
 }
 
 TEST_F(MetricQueryTest, NothingFoundSaysWhatThereIs) {
@@ -216,6 +232,108 @@ TEST_F(MetricQueryTest, NothingFoundSaysWhatThereIs) {
   axis.axes = {{"GRETA_X", "3"}};
   EXPECT_NE(why(axis).find("there is GRETA_X 1, 2"), std::string::npos) << why(axis);
   EXPECT_NE(why({.metric = "readout.gap"}).find("no record has it at all"), std::string::npos);
+  MetricQuestion where = question({{"layer", {"1"}}});
+  where.where = "rel_l2 > 7";
+  EXPECT_EQ(why(where), start + "layer 1 where rel_l2 > 7; no record where rel_l2 > 7, of 5");
+  EXPECT_EQ(why(question({{"commit", {"zz"}}})),
+            start + "commit zz; no commit zz: there is commit aaaa1111, bbbb2222");
+  axis.axes = {{"GRETA_XX", "1"}};
+  EXPECT_EQ(why(axis), start +
+                           "GRETA_XX=1; no GRETA_XX=1: there are the axes GRETA_X, GRETA_Y (did "
+                           "you mean `GRETA_X`?)");
+  add({.milestone = "B5", .lines = readout(1), .commit = "dd"});
+  axis = {.metric = "readout.gap"};
+  axis.axes = {{"GRETA_X", "1"}};
+  EXPECT_NE(why(axis).find("no GRETA_X=1: the variants have no axes"), std::string::npos)
+      << why(axis);
+}
+
+// Not of the first kind alone.
+TEST_F(MetricQueryTest, NothingFoundSpeaksOfEveryKind) {
+  add({.milestone = "B3.7",
+       .lines = "{\"request\":\"p1\",\"rel_l2\":1}\n",
+       .commit = "dd",
+       .kind = "another"});
+  EXPECT_EQ(why({.metric = "rel_l2", .filters = {{"milestone", {"b2"}}}}),
+            "nothing found: rel_l2 of attn_decode_verify, mfma_vs_valu, another with milestone b2; "
+            "no milestone b2: there is milestone B1, B2, B3.7 (did you mean `B2`?)");
+  EXPECT_EQ(why({.metric = "rel_l2", .filters = {{"milestone", {"B3.7"}}, {"prompt", {"p2"}}}}),
+            "nothing found: rel_l2 of attn_decode_verify, mfma_vs_valu, another with milestone "
+            "B3.7, prompt p2; no milestone B3.7 with all the rest: there is milestone B1");
+}
+
+// What a field cannot hold is in a column of its own: the question says so.
+TEST_F(MetricQueryTest, ValuesInAnotherColumnAreSaid) {
+  const auto notes = [&](const MetricQuestion& asked) {
+    const auto query = metric_query(store(), asked);
+    if (!query) return query.error().str();
+    const auto said = metric_notes(store(), asked, query->sources, {});
+    if (!said) return said.error().str();
+    std::string out;
+    for (const std::string& note : *said) out += note + "\n";
+    return out;
+  };
+  const std::string texts =
+      "{\"request\":\"p1\",\"phase\":\"decode0\",\"gap\":\"1.5\"}\n"
+      "{\"request\":\"p1\",\"phase\":\"decode1\",\"gap\":\"1.5\"}\n";
+  add({.milestone = "B8", .lines = texts});
+  EXPECT_EQ(why({.metric = "readout.gap"}),
+            "nothing found: readout.gap; no record has it at all; 2 records of readout hold gap "
+            "otherwise: gap__text");
+  add({.milestone = "B8", .lines = readout(2.5)});
+  EXPECT_EQ(values({.metric = "gap", .agg = "max"}), "2.5");
+  EXPECT_EQ(notes({.metric = "gap", .agg = "max"}),
+            "2 records of readout hold gap otherwise: gap__text\n");
+  EXPECT_EQ(notes({.metric = "gap", .filters = {{"phase", {"decode1"}}}}),
+            "1 record of readout holds gap otherwise: gap__text\n");
+  EXPECT_EQ(notes({.metric = "gap__text"}), "") << "asked for by its name";
+  EXPECT_EQ(notes(question({{"layer", {"1"}}})), "");
+  add({.milestone = "B8",
+       .lines = "{\"request\":\"p1\",\"layer\":1.5,\"rel_l2\":3}\n",
+       .kind = "attn_decode_verify"});
+  const char* const layer = "1 record of attn_decode_verify holds layer otherwise: layer__real\n";
+  EXPECT_EQ(notes(question({{"layer", {"1"}}})), layer);
+  MetricQuestion by = question();
+  by.agg = "max";
+  by.by = {"layer"};
+  EXPECT_EQ(notes(by), layer);
+  EXPECT_EQ(notes(question()), "") << "nobody asked for the layer";
+}
+
+// A field whose name SQL keeps for something else is found by its own name.
+TEST_F(MetricQueryTest, AFieldIsFoundByItsNameWhateverItsColumn) {
+  add({.milestone = "B8", .lines = "{\"request\":\"p1\",\"run\":5}\n", .kind = "probe"});
+  for (const char* metric : {"run", "probe.run"}) {
+    MetricQuestion asked{.metric = metric, .agg = "max"};
+    const auto query = metric_query(store(), asked);
+    ASSERT_TRUE(query) << query.error().str();
+    EXPECT_EQ(ask(query->sql), "5|1") << metric;
+  }
+}
+
+// "B3.21@recorded" is one run, as for Store::select; with several the figures may count twice.
+TEST_F(MetricQueryTest, RecordedMeansTheLatestRecordedRun) {
+  for (const int value : {1, 2})
+    add({.milestone = "B9", .lines = readout(value), .provenance = "recorded"});
+  add({.milestone = "B9", .lines = readout(7)});
+  add({.milestone = "B9.1", .lines = readout(3), .provenance = "recorded"});
+  const auto selected = store().select("B9@recorded");
+  ASSERT_TRUE(selected);
+  EXPECT_EQ(selected->why, Selection::Why::latest_recorded);
+  EXPECT_EQ(values({.metric = "gap", .filters = {{"milestone", {"B9@recorded"}}}}),
+            values({.metric = "gap", .filters = {{"run", {selected->name}}}}));
+  EXPECT_EQ(values({.metric = "gap", .filters = {{"milestone", {"B9@recorded"}}}}), "2.0");
+  EXPECT_EQ(values({.metric = "gap", .filters = {{"milestone", {"B9*@recorded"}}}}), "2.0 3.0");
+  EXPECT_EQ(store().select("B9.1@recorded")->why, Selection::Why::exact);
+  const auto notes = [&](const std::string& milestone) {
+    const MetricQuestion asked{.metric = "gap", .filters = {{"milestone", {milestone}}}};
+    const auto query = metric_query(store(), asked);
+    const auto said = metric_notes(store(), asked, query->sources, {});
+    return said ? said->size() : 99;
+  };
+  EXPECT_EQ(notes("B9"), 1U) << "two runs of recorded figures";
+  EXPECT_EQ(notes("B9@recorded"), 0U);
+  EXPECT_EQ(notes("B9.1"), 0U);
 }
 
 }  // namespace

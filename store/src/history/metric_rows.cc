@@ -81,6 +81,19 @@ std::string ranked(const std::string& rows_sql, const std::vector<std::string>& 
 
 }  // namespace
 
+std::string union_all(const std::vector<std::string>& selects) {
+  constexpr std::string_view kBetween = "\nUNION ALL\n";
+  constexpr size_t kMost = 400;  // SQLite's limit is 500
+  if (selects.size() <= kMost) return joined(selects, kBetween);
+  std::vector<std::string> parts;
+  for (auto begin = selects.begin(); begin != selects.end();) {
+    const auto end = begin + std::min<ptrdiff_t>(kMost, selects.end() - begin);
+    parts.push_back("SELECT * FROM (\n" + joined({begin, end}, kBetween) + ")");
+    begin = end;
+  }
+  return joined(parts, kBetween);
+}
+
 std::vector<std::string> MetricRows::keys() const {
   std::vector<std::string> out;
   for (const MetricSource& source : sources)
@@ -96,7 +109,7 @@ Result<std::string> MetricRows::sql(const MetricQuestion& question) const {
     TRY_ASSIGN(std::string part, rows_of(*this, source, question));
     parts.push_back(std::move(part));
   }
-  return joined(parts, "\nUNION ALL\n");
+  return union_all(parts);
 }
 
 Result<Aggregate> aggregate_sql(const MetricRows& rows, const std::string& rows_sql,
@@ -122,9 +135,9 @@ Result<Aggregate> aggregate_sql(const MetricRows& rows, const std::string& rows_
     return Aggregate{"max(CASE WHEN value_rank = value_count THEN " + value + " END)",
                      "(" + ranked(rows_sql, by, "started_at, run_id, repeat, record") + ")"};
   }
-  return Aggregate{guarded("avg(CASE WHEN value_rank IN ((value_count + 1) / 2,"
+  return Aggregate{guarded("ifnull(avg(CASE WHEN value_rank IN ((value_count + 1) / 2,"
                            " (value_count + 2) / 2) THEN " +
-                           value + " END)"),
+                           value + " END), 'NaN')"),
                    "(" + ranked(rows_sql, by, value) + ")"};
 }
 

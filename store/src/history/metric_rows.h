@@ -22,6 +22,9 @@ struct MetricRows {
   Result<std::string> sql(const MetricQuestion& question) const;
 };
 
+// However many they are.
+std::string union_all(const std::vector<std::string>& selects);
+
 // The aggregate over the groups of `by`, as an expression over the rows and what these must be
 // selected from. Errors (usage): an unknown aggregate, one that needs numbers over texts.
 struct Aggregate {

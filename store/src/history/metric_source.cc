@@ -49,13 +49,37 @@ Result<MetricSource> source_of(Store& store, const KindInfo& kind, const FieldIn
   return source;
 }
 
+// Fields that a column of another name holds: SQL has no column `true`, `run` is that of the run.
+struct Renamed {
+  std::string kind, field, column;
+};
+Result<std::vector<Renamed>> renamed_fields(Store& store) {
+  TRY_ASSIGN(const Table found,
+             select(store, -1,
+                    "SELECT kind, field, \"column\" FROM fields WHERE field <> \"column\" AND"
+                    " field <> '' AND misfit = 0 AND version = 1"));
+  std::vector<Renamed> out;
+  for (const auto& row : found.rows) out.push_back({row[0].text, row[1].text, row[2].text});
+  return out;
+}
+
+const FieldInfo* field_named(const KindInfo& kind, const std::vector<Renamed>& renamed,
+                             std::string_view name) {
+  if (const FieldInfo* field = kind.find(name)) return field;
+  for (const Renamed& one : renamed)
+    if (one.kind == kind.name && one.field == name) return kind.find(one.column);
+  return nullptr;
+}
+
 // The metric as the field of this kind, if that is what it says.
-const FieldInfo* meant(const KindInfo& kind, std::string_view metric) {
-  if (const FieldInfo* bare = kind.find(metric)) return bare;
+const FieldInfo* meant(const KindInfo& kind, const std::vector<Renamed>& renamed,
+                       std::string_view metric) {
+  if (const FieldInfo* bare = field_named(kind, renamed, metric)) return bare;
   for (const std::string& name : {kind.name, kind.view}) {
     if (metric.size() <= name.size() + 1 || !metric.starts_with(name)) continue;
     if (metric[name.size()] != '.') continue;
-    if (const FieldInfo* field = kind.find(metric.substr(name.size() + 1))) return field;
+    if (const FieldInfo* field = field_named(kind, renamed, metric.substr(name.size() + 1)))
+      return field;
   }
   return nullptr;
 }
@@ -90,9 +114,10 @@ Result<bool> has_records(Store& store, const MetricSource& source) {
 
 Result<std::vector<MetricSource>> metric_sources(Store& store, std::string_view metric) {
   TRY_ASSIGN(const auto kinds, load_kinds(store));
+  TRY_ASSIGN(const auto renamed, renamed_fields(store));
   std::vector<MetricSource> all, used;
   for (const KindInfo& kind : kinds) {
-    const FieldInfo* const field = meant(kind, metric);
+    const FieldInfo* const field = meant(kind, renamed, metric);
     if (field == nullptr) continue;
     TRY_ASSIGN(MetricSource source, source_of(store, kind, *field));
     all.push_back(std::move(source));
@@ -104,6 +129,15 @@ Result<std::vector<MetricSource>> metric_sources(Store& store, std::string_view 
     if (any) used.push_back(source);
   }
   return used.empty() ? all : used;
+}
+
+std::string kinds_text(const std::vector<MetricSource>& sources) {
+  constexpr size_t kMostShown = 8;
+  std::vector<std::string> kinds;
+  for (size_t i = 0; i < sources.size() && i < kMostShown; ++i)
+    kinds.push_back(printable(sources[i].kind));
+  const size_t more = sources.size() - kinds.size();
+  return joined(kinds) + (more == 0 ? "" : " and " + std::to_string(more) + " more kinds");
 }
 
 bool is_number_type(std::string_view type) {

@@ -228,7 +228,10 @@ Result<Selection> Store::select(std::string_view selector) {
   if (rest != "recorded") return select_prefix(db, rest, milestone, selector);
   TRY_ASSIGN(const auto recorded,
              candidates(db, "provenance = 'recorded' AND milestone = ?", milestone));
-  if (!recorded.empty()) return selection(recorded[0], Selection::Why::exact);
+  if (!recorded.empty()) {
+    return selection(recorded[0], recorded.size() == 1 ? Selection::Why::exact
+                                                       : Selection::Why::latest_recorded);
+  }
   TRY_ASSIGN(const auto others, candidates(db, "milestone = ?", milestone));
   return fail(Exit::usage, "no recorded figures of milestone `" + printable(milestone) +
                                "` in the store" +
