@@ -169,7 +169,13 @@ TEST_F(Program, SqlIsTheShellOfSqliteForReading) {
   EXPECT_EQ(shell("SELECT milestone, cells_ok FROM runs;"), 0) << err();
   EXPECT_EQ(out(), "T1|2\n");
   EXPECT_EQ(shell("SELECT count(*) FROM readout;", "sql .greta/store.sqlite"), 0) << err();
-  EXPECT_NE(shell("DELETE FROM run;"), 0);
+  EXPECT_EQ(shell("SELECT milestone FROM runs;", "sql --json"), 0) << err();
+  EXPECT_EQ(out(), "[{\"milestone\":\"T1\"}]\n");
+  EXPECT_EQ(shell("SELECT no_such;"), 2) << "1 is the word of a gate that failed";
+  EXPECT_EQ(shell(".exit 7"), 7);
+  EXPECT_EQ(shell("SELECT 1;", "sql ''"), 2) << err();
+  EXPECT_EQ(shell("SELECT 1;", "--store '' sql"), 2) << err();
+  EXPECT_EQ(shell("DELETE FROM run;"), 2);
   EXPECT_NE(err().find("readonly"), std::string::npos) << err();
   EXPECT_EQ(query("SELECT count(*) FROM runs"), "1\n");
   EXPECT_EQ(shell("", "sql model.gguf"), 4);

@@ -44,18 +44,36 @@ size_t width(std::string_view text) {
   return count;
 }
 
+// Where a table for people ends a text: what is longer would push every other row out of sight.
+constexpr size_t kMostShown = 200, kShortened = 160;
+
+// The first bytes of so many code points.
+size_t bytes_of(std::string_view text, size_t code_points) {
+  size_t at = 0;
+  for (size_t count = 0; at < text.size(); ++at)
+    if ((static_cast<unsigned char>(text[at]) & 0xc0) != 0x80 && ++count > code_points) break;
+  return at;
+}
+
+std::string for_a_cell(const std::string& text) {
+  const size_t length = width(text);
+  if (length <= kMostShown) return one_line(text);
+  return one_line(std::string_view(text).substr(0, bytes_of(text, kShortened))) + "… (" +
+         std::to_string(length) + " characters)";
+}
+
 // Aligned columns need all rows before the first is written.
 class TextWriter : public TableWriter {
  public:
   explicit TextWriter(Write write) : write_(std::move(write)) {}
   bool columns(const std::vector<std::string>& names) override {
-    for (const std::string& name : names) header_.push_back(one_line(name));
+    for (const std::string& name : names) header_.push_back(for_a_cell(name));
     return true;
   }
   bool row(const std::vector<Value>& values) override {
     std::vector<std::string> cells;
     for (size_t i = 0; i < values.size(); ++i) {
-      cells.push_back(one_line(to_text(values[i])));
+      cells.push_back(for_a_cell(to_text(values[i])));
       if (!is_number(values[i]) && values[i].type != Value::Type::null) texts_.insert(i);
     }
     rows_.push_back(std::move(cells));

@@ -13,7 +13,7 @@
 namespace greta::runner {
 
 enum class TableFormat {
-  text,      // aligned columns, a header, NULL empty
+  text,      // aligned columns, a header, NULL empty; of long texts the beginning and the length
   csv,       // quoted as in RFC 4180, lines end in \n; NULL empty, an empty text ""
   markdown,  // a pipe table
   json,      // a list of objects

@@ -39,6 +39,28 @@ TEST(TableOutput, TextKeepsTerminalsSafe) {
   EXPECT_EQ(table_text(table, TableFormat::text).find('\x1b'), std::string::npos);
 }
 
+// One long text would push everything else out of sight; programs get all of it.
+TEST(TableOutput, LongTextsAreShortenedForPeople) {
+  const auto rows = [](const std::string& cell, TableFormat format) {
+    return table_text({.columns = {"a", "b"}, .rows = {{text(cell), integer(7)}}}, format);
+  };
+  const std::string fits(200, 'x'), longer(5000, 'x');
+  EXPECT_NE(rows(fits, TableFormat::text).find("\n" + fits + "  7\n"), std::string::npos);
+  EXPECT_NE(rows(longer, TableFormat::text)
+                .find("\n" + std::string(160, 'x') + "… (5000 characters)  7\n"),
+            std::string::npos);
+  EXPECT_LT(rows(longer, TableFormat::text).size(), 1000U);
+  std::string accents;
+  for (int i = 0; i < 201; ++i) accents += "é";
+  EXPECT_NE(rows(accents, TableFormat::text)
+                .find("\n" + accents.substr(0, 320) + "… (201 characters)  7\n"),
+            std::string::npos);
+  EXPECT_LT(table_text({.columns = {longer}, .rows = {}}, TableFormat::text).size(), 1000U);
+  for (const TableFormat format :
+       {TableFormat::csv, TableFormat::markdown, TableFormat::json, TableFormat::jsonl})
+    EXPECT_NE(rows(longer, format).find(longer), std::string::npos);
+}
+
 TEST(TableOutput, Csv) {
   EXPECT_EQ(table_text(sample(), TableFormat::csv),
             "name,x,x\n\"a|b, \"\"c\"\"\n\",0.1,7\né,1e-300,\n\"\",-Infinity,-12\n");
