@@ -157,11 +157,12 @@ TEST_F(History, EveryFigureLandsWithAllOfItsKeys) {
 }
 
 // What experiments/history/README.md calls void is found by the figures, where they can show it,
-// and nothing else is called so.
+// and so is a decode that collapsed; nothing else is called suspicious.
 TEST_F(History, LintsNameTheVoidResults) {
   const auto runs = import_history(*store_, kHistory / "milestones.yaml");
   ASSERT_TRUE(runs) << runs.error().str();
   const std::map<std::string, std::vector<std::string>> expected = {
+      {"B3.10", {"decode_collapsed"}},
       {"B3.11", {"readout_wrong_row"}},
       {"B3.15", {"probe_cannot_tell", "probe_cannot_tell"}},
       {"B3.20", {"error_jump", "invariants_blind"}},
@@ -170,6 +171,7 @@ TEST_F(History, LintsNameTheVoidResults) {
       {"B3.22", {"constant_across_prompts"}},
       {"B3.27", {"unlike_positions"}},
       {"B3.31", {"arms_equal_errors"}},
+      {"B3.37", {"decode_collapsed"}},
       {"B3.41", {"unlike_positions"}},
       {"B3.42", {"unlike_positions"}},
       {"B3.59", {"hash_of_a_part"}},

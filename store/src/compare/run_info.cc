@@ -261,7 +261,8 @@ bool same_value(const Value& a, const Value& b) {
 }
 
 std::string sql_name(std::string_view name) {
-  const bool plain = !name.empty() && !(name[0] >= '0' && name[0] <= '9') &&
+  const bool plain = !name.empty() && name != "true" && name != "false" &&
+                     !(name[0] >= '0' && name[0] <= '9') &&
                      std::all_of(name.begin(), name.end(),
                                  [](char c) {
                                    return c == '_' || (c >= '0' && c <= '9') ||

@@ -213,6 +213,14 @@ std::string quoted_name(std::string_view name) {
 }
 
 std::string quoted_text(std::string_view text) {
+  if (text.find('\0') != std::string_view::npos) {  // would end the statement
+    std::string hex;
+    for (const unsigned char c : text) {
+      hex += "0123456789abcdef"[c >> 4];
+      hex += "0123456789abcdef"[c & 15];
+    }
+    return "CAST(x'" + hex + "' AS TEXT)";
+  }
   std::string out = "'";
   for (const char c : text) out += c == '\'' ? std::string("''") : std::string(1, c);
   return out + '\'';

@@ -95,6 +95,8 @@ constexpr Rule kRules[] = {
     {"NamesOfTheViewsOwnColumnsAreMarked", "k.jsonl",
      "{\"run\":\"a\",\"Prompt\":\"b\",\"commit\":\"c\",\"record\":1}\n",
      "SELECT run__field, Prompt__field, commit__field, record__field FROM k", "a|b|c|1"},
+    {"TruthValuesAreNoNames", "k.jsonl", "{\"true\":5,\"a\":1}\n{\"a\":2,\"FALSE\":3}\n",
+     "SELECT true__field, a, FALSE__field FROM k ORDER BY record", "5|1|∅\n∅|2|3"},
     {"NamesThatNeedQuotes", "k.jsonl", "{\"a b\":1,\"\":2,\"x\\ny\":3,\"é\\\"\":4,\"select\":5}\n",
      "SELECT \"a b\", _, x_y, \"é\"\"\", \"select\" FROM k", "1|2|3|4|5"},
     {"KindsOnlyATableNameApart", "k.jsonl",

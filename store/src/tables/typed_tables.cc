@@ -47,8 +47,11 @@ std::string clean_table_name(std::string_view kind) {
 }
 
 bool is_reserved(std::string_view column) {
-  return column == kSpanColumn || std::find(std::begin(kContextColumns), std::end(kContextColumns),
-                                            column) != std::end(kContextColumns);
+  // SQLite takes a bare `true` or `false` for the truth value, and gives a view no such column.
+  const bool is_truth_value = column == "true" || column == "false";
+  return is_truth_value || column == kSpanColumn ||
+         std::find(std::begin(kContextColumns), std::end(kContextColumns), column) !=
+             std::end(kContextColumns);
 }
 
 }  // namespace
