@@ -16,7 +16,7 @@
 namespace greta::runner {
 namespace {
 
-constexpr int64_t kUsualRuns = 500;
+constexpr int64_t kUsualRuns = 200;
 constexpr size_t kUsualWidth = 80, kWidest = 160;
 
 struct HistoryOptions {
@@ -128,7 +128,7 @@ void register_history(CLI::App& app, Context& context) {
       ->group(kMetricGroup);
   add_format_options(*command, options->format);
   add_metric_options(*command, options->filters,
-                     "the newest so many runs that have it; 0: all; default: 500");
+                     "the newest so many runs that have it; 0: all; default: 200");
   command->footer(
       "Without --agg a point is the largest of its records, of timings their median, of truth\n"
       "values whether all are true. Runs with a fault injected on purpose, replays and probes are\n"
