@@ -9,20 +9,16 @@ namespace greta::runner {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::string_view kRecordedSuffix = "@recorded";
-
-bool is_recorded(const std::string& name) { return name.ends_with(kRecordedSuffix); }
-
 bool names_recorded(const MetricOptions& options) {
   for (const auto& list : {options.run, parts_of(options.milestone)})
     for (const std::string& name : list)
-      if (is_recorded(name)) return true;
+      if (name.ends_with(kRecorded)) return true;
   return false;
 }
 
 // Whether the store has recorded figures of such a milestone.
 Result<bool> has_recorded(store::Store& store, const std::string& milestone) {
-  std::string name = milestone.substr(0, milestone.size() - kRecordedSuffix.size());
+  std::string name = milestone.substr(0, milestone.size() - kRecorded.size());
   for (size_t at = name.find('\''); at != std::string::npos; at = name.find('\'', at + 2))
     name.insert(at, 1, '\'');
   TRY_ASSIGN(const store::Table found,

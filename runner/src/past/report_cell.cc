@@ -58,10 +58,6 @@ void join_power_of_ten(std::string& text) {
   }
 }
 
-bool all_digits(std::string_view text) {
-  return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
-}
-
 // Commas (or, with a comma behind them, dots) between groups of three digits away, and a decimal
 // comma as a dot. False where the text has two readings.
 bool settle_commas(std::string& text) {
@@ -111,6 +107,10 @@ std::string number_in(std::string text) {
 }
 
 }  // namespace
+
+bool all_digits(std::string_view text) {
+  return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+}
 
 std::string unit_of(std::string_view text) {
   constexpr Written kUnits[] = {

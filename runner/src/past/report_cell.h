@@ -23,6 +23,9 @@ ReportCell report_cell(std::string_view text);
 // The unit that a text is, by its one name (µs and us are "us"); "" when it is none.
 std::string unit_of(std::string_view text);
 
+// At least one digit, and nothing else.
+bool all_digits(std::string_view text);
+
 // Blanks at both ends away.
 void trim(std::string& text);
 

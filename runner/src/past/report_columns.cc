@@ -98,11 +98,6 @@ bool contains(const std::string_view (&names)[N], std::string_view name) {
   return std::find(std::begin(names), std::end(names), name) != std::end(names);
 }
 
-bool all_digits(std::string_view text) {
-  return !text.empty() &&
-         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
-}
-
 // "decode0_top1" and "gap_prefill" are of one phase; returns the rest.
 std::string without_phase(const std::string& name, std::string& phase) {
   std::vector<std::string> words = name_words(name);

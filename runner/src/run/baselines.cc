@@ -10,8 +10,6 @@
 namespace greta::runner {
 namespace {
 
-constexpr std::string_view kRecorded = "@recorded";
-
 // <root>/experiments/history
 std::filesystem::path history_root(const Spec& spec) {
   return find_history(spec.file.parent_path()).parent_path().parent_path();

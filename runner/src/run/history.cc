@@ -12,8 +12,6 @@ namespace greta::runner {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr std::string_view kRecorded = "@recorded";
-
 // A decimal number of YAML's core schema that JSON writes the same way; leading + and bare dots are
 // YAML only.
 Json plain_scalar(const std::string& text) {

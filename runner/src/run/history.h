@@ -12,6 +12,8 @@
 
 namespace greta::runner {
 
+inline constexpr std::string_view kRecorded = "@recorded";  // ends the name of a recorded milestone
+
 // A YAML file as JSON, by YAML 1.2's core rules: quoted scalars are texts, of the plain ones null,
 // true, false and decimal numbers are what they look like, anything else (dates, commits) is text.
 // .inf and .nan become "Infinity", "-Infinity", "NaN". Errors carry file, line and column.

@@ -23,10 +23,6 @@ double excess(const Judgement& judgement) {
                              : std::numeric_limits<double>::max();
 }
 
-std::string shown(const Value& value) {
-  return value.type == Value::Type::null ? "NULL" : value_text(value);
-}
-
 }  // namespace
 
 Result<> check_floor(const KindScope& scope) {

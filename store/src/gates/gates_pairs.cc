@@ -154,6 +154,10 @@ std::string GatePairs::place(const RecordPair& pair) const {
          ", repeat=" + std::to_string(pair.repeat_a);
 }
 
+std::string shown(const Value& value) {
+  return value.type == Value::Type::null ? "NULL" : value_text(value);
+}
+
 Result<GatePairs> pair_records(const KindScope& scope) {
   TRY_ASSIGN(RunInfo run, load_run(scope.input.store, scope.input.run));
   TRY_ASSIGN(OtherSides sides, other_sides(scope, run));

@@ -48,6 +48,9 @@ struct GatePairs {
   std::string place(const RecordPair& pair) const;
 };
 
+// As messages say a value: NULL where there is none.
+std::string shown(const Value& value);
+
 // Chooses the other side and pairs. Of several baselines the first that has the figure is taken.
 Result<GatePairs> pair_records(const KindScope& scope);
 

@@ -42,10 +42,6 @@ Ratio ratio_of(const Value& a, const Value& b) {
   return ratio_of(to_double(a), to_double(b));
 }
 
-std::string shown(const Value& value) {
-  return value.type == Value::Type::null ? "NULL" : value_text(value);
-}
-
 // For sentences; what was measured is kept in full.
 std::string short_number(double value) {
   std::array<char, 32> text{};

@@ -11,7 +11,7 @@
 namespace greta::store {
 namespace {
 
-constexpr size_t kMostShown = 4;
+constexpr size_t kMostNamed = 4;
 
 // A field whose values are in more than one column: of another type, or as another engine
 // describes it.
@@ -139,7 +139,7 @@ Result<std::string> recorded_twice(Store& store, const Asked& asked, const Cance
                       cancelled));
   if (found.rows.empty()) return std::string();
   std::vector<std::string> names;
-  for (size_t i = 0; i < found.rows.size() && i < kMostShown; ++i)
+  for (size_t i = 0; i < found.rows.size() && i < kMostNamed; ++i)
     names.push_back(printable(found.rows[i][0].text) + " (" + value_text(found.rows[i][1]) + ")");
   const size_t more = found.rows.size() - names.size();
   return "more than one recorded run of " + joined(names) +
