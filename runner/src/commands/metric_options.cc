@@ -30,7 +30,7 @@ Result<bool> has_recorded(store::Store& store, const std::string& milestone) {
 Result<> bring_in_recorded(store::Store& store, const MetricOptions& options,
                            const fs::path& root) {
   for (const std::string& milestone : parts_of(options.milestone)) {
-    if (!is_recorded(milestone)) continue;
+    if (!milestone.ends_with(kRecorded)) continue;
     TRY_ASSIGN(const bool known, has_recorded(store, milestone));
     if (known) continue;
     const bool glob = milestone.find_first_of("*?[") != std::string::npos;
