@@ -76,6 +76,8 @@ Result<Judge> Judge::between(store::Store& store, const store::Side& good, const
   }
   if (bad_failed > 0 && gates.empty()) return Judge(good, {}, true);
   if (gates.empty()) {
+    if (good.runs == bad.runs && good.arms == bad.arms)
+      return fail(Exit::usage, "there is nothing to find: both are the same run");
     TRY_ASSIGN(const store::Diff diff, store::diff(store, good, bad));
     if (diff.verdict != store::Verdict::diverged) {
       return fail(
