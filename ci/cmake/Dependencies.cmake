@@ -23,7 +23,7 @@ if(GRETA_RUNNER)
   find_package(OpenSSL REQUIRED)                                  # store: SHA-256
   find_package(simdjson REQUIRED)                                 # store only: JSONL
   pkg_check_modules(yamlcpp REQUIRED IMPORTED_TARGET yaml-cpp)    # runner only
-  pkg_check_modules(cmark REQUIRED IMPORTED_TARGET libcmark-gfm)  # runner only: past reports
+  pkg_check_modules(cmark REQUIRED IMPORTED_TARGET libcmark-gfm)  # runner only: reports
   pkg_check_modules(archive REQUIRED IMPORTED_TARGET libarchive)  # runner only: bundle export, import
 endif()
 if(GRETA_TESTS)

@@ -1,10 +1,12 @@
 // greta report RUN: the milestone report, every figure with its query.
 
+#include <algorithm>
 #include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "contract/text.h"
+#include "markdown/html_page.h"
 #include "run/history.h"
 #include "store/report.h"
 #include "system/context.h"
@@ -23,13 +25,15 @@ Result<store::Language> language_of(const std::string& name) {
   return fail(Exit::usage, "--lang " + printable(name) + ": it is en, es or both");
 }
 
-Result<> check_format(const std::string& format) {
-  if (format == "md" || format == "junit") return {};
-  if (format == "html") {
-    return fail(Exit::usage,
-                "--format html: this version writes Markdown and JUnit's XML (--format md, junit)");
+// Of JUnit's XML there is no JSON.
+Result<> check_format(const std::string& format, bool json) {
+  const std::vector<std::string> known = {"md", "html", "junit"};
+  if (std::find(known.begin(), known.end(), format) == known.end()) {
+    return fail(Exit::usage, "--format " + printable(format) + ": it is md, html or junit" +
+                                 did_you_mean(format, known));
   }
-  return fail(Exit::usage, "--format " + printable(format) + ": it is md or junit");
+  if (json && format == "junit") return fail(Exit::usage, "--format junit: not with --json");
+  return {};
 }
 
 Result<std::vector<std::string>> recorded_baselines(store::Store& store, int64_t run) {
@@ -71,7 +75,7 @@ Result<> write(const std::string& file, const std::string& text) {
 }
 
 Result<> report(Context& context, const ReportOptions& options) {
-  TRY(check_format(options.format));
+  TRY(check_format(options.format, context.json));
   TRY_ASSIGN(const store::Language language, language_of(options.language));
   TRY_ASSIGN(OpenedRun opened, open_run(context, options.run));
   if (options.format == "junit") {
@@ -82,11 +86,13 @@ Result<> report(Context& context, const ReportOptions& options) {
   if (!missing.empty()) TRY(import_baselines(context, opened, missing));
   TRY_ASSIGN(std::string text,
              store::markdown_report(opened.store, opened.selection.run, language));
+  const bool html = options.format == "html";
+  if (html) text = html_page(text, language == store::Language::es ? "es" : "en");
   if (context.json) {
     const nlohmann::ordered_json json = {{"run", opened.selection.name},
                                          {"milestone", opened.selection.milestone},
                                          {"language", options.language},
-                                         {"markdown", text}};
+                                         {html ? "html" : "markdown", text}};
     text = json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   }
   return write(options.output, text);
@@ -103,11 +109,13 @@ void register_report(CLI::App& app, Context& context) {
   command->add_option("--lang", options->language, "en, es or both")->capture_default_str();
   command
       ->add_option("--format", options->format,
-                   "md, or junit: its gates, lints (as skipped) and cells as JUnit's XML for CI")
+                   "md; html, one page that needs nothing else; or junit: its gates, lints (as "
+                   "skipped) and cells as JUnit's XML for CI")
       ->capture_default_str();
   command->add_option("-o,--output", options->output, "write to this file instead of stdout");
   command->footer(
       "examples:\n  greta report B3.21 --lang es -o informe.md\n"
+      "  greta report B3.21 --format html -o report.html\n"
       "  greta report B3.21 --format junit -o gates.xml");
   command->callback([&context, options] {
     if (const auto done = report(context, *options); !done) context.fail(done.error());

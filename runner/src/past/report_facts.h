@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "past/markdown_blocks.h"
+#include "markdown/markdown_blocks.h"
 #include "system/json.h"
 
 namespace greta::runner {

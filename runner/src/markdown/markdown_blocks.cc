@@ -1,37 +1,19 @@
-#include "past/markdown_blocks.h"
-
-#include <cmark-gfm-core-extensions.h>
-#include <cmark-gfm-extension_api.h>
-#include <cmark-gfm.h>
+#include "markdown/markdown_blocks.h"
 
 #include <algorithm>
-#include <memory>
+
+#include "markdown/cmark_tree.h"
 
 namespace greta::runner {
 namespace {
-
-struct ParserDeleter {
-  void operator()(cmark_parser* parser) const { cmark_parser_free(parser); }
-};
-struct NodeDeleter {
-  void operator()(cmark_node* node) const { cmark_node_free(node); }
-};
-struct IterDeleter {
-  void operator()(cmark_iter* iter) const { cmark_iter_free(iter); }
-};
 
 bool is_type(cmark_node* node, std::string_view name) {
   return node != nullptr && cmark_node_get_type_string(node) == name;
 }
 
-std::string_view literal(cmark_node* node) {
-  const char* const text = cmark_node_get_literal(node);
-  return text == nullptr ? std::string_view() : std::string_view(text);
-}
-
 // The text of what stands inline in `parent`. Walks by itself: inlines may be nested deeply.
 void read_inlines(cmark_node* parent, MarkdownBlock& block, std::string& text) {
-  const std::unique_ptr<cmark_iter, IterDeleter> iter(cmark_iter_new(parent));
+  const CmarkWalk iter(cmark_iter_new(parent));
   int strong = 0;
   bool outside = false;
   for (cmark_event_type event = cmark_iter_next(iter.get()); event != CMARK_EVENT_DONE;
@@ -95,15 +77,9 @@ void place_paragraph_before(std::vector<MarkdownBlock>& blocks, int first_line) 
 }  // namespace
 
 std::vector<MarkdownBlock> markdown_blocks(std::string_view text) {
-  cmark_gfm_core_extensions_ensure_registered();
-  const std::unique_ptr<cmark_parser, ParserDeleter> parser(
-      cmark_parser_new(CMARK_OPT_DEFAULT | CMARK_OPT_VALIDATE_UTF8));
-  cmark_parser_attach_syntax_extension(parser.get(), cmark_find_syntax_extension("table"));
-  cmark_parser_feed(parser.get(), text.data(), text.size());
-  const std::unique_ptr<cmark_node, NodeDeleter> root(cmark_parser_finish(parser.get()));
-
+  const CmarkDocument document = parse_markdown(text);
   std::vector<MarkdownBlock> out;
-  const std::unique_ptr<cmark_iter, IterDeleter> iter(cmark_iter_new(root.get()));
+  const CmarkWalk iter(cmark_iter_new(document.root.get()));
   for (cmark_event_type event = cmark_iter_next(iter.get()); event != CMARK_EVENT_DONE;
        event = cmark_iter_next(iter.get())) {
     if (event != CMARK_EVENT_ENTER) continue;

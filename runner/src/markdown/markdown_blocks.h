@@ -1,6 +1,5 @@
 #pragma once
-// A Markdown text (GitHub's kind: with tables) as a list of blocks, each with its line. Private to
-// `past`; the only part that sees cmark-gfm.
+// A Markdown text (GitHub's kind: with tables) as a list of blocks, each with its line.
 
 #include <string>
 #include <string_view>
