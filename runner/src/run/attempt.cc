@@ -360,6 +360,7 @@ class Runner {
       env["model.file"] = s_.spec.model_file.filename().string();
       env["model.sha256"] = s_.inputs.model_sha256;
     }
+    for (const auto& [name, value] : s_.spec.env) env["env." + name] = value;
     if (redacted_ > 0) env["secrets.redacted"] = std::to_string(redacted_);
     if (finished.logs_cut) env["logs_cut"] = "true";
     if (finished.tries > 1) env["attempt.tries"] = std::to_string(finished.tries);

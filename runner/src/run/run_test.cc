@@ -52,6 +52,12 @@ TEST_F(Experiment, ManyAttemptsAtOnceGiveTheSame) {
   EXPECT_EQ(query("SELECT count(*) FROM readout"), "16\n");
 }
 
+TEST_F(Experiment, TheSpecsEnvIsPartOfTheEnvironment) {
+  EXPECT_EQ(run(spec("env: {OMP_NUM_THREADS: 8}\n")).value_or(-1), 0);
+  EXPECT_EQ(query("SELECT DISTINCT value FROM environment WHERE key = 'env.OMP_NUM_THREADS'"),
+            "8\n");
+}
+
 TEST_F(Experiment, AForeignEngineEntersThroughItsAdapter) {
   const auto file = spec("engine: {binary: " + engines() + "foreign.sh, adapter: " + engines() +
                          "foreign.adapter.yaml}\n" +

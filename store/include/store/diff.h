@@ -96,8 +96,14 @@ struct FigureTally {
 struct OneSided {
   std::string kind;
   char side = 'a';
-  std::string what;     // "layer 8–31", "fields rel_l2, bound", "whole kind"
-  int64_t records = 0;  // 0 for fields
+  std::string what;     // "layer 8–31", "fields rel_l2, bound", "rel_l2, first at layer=3"
+  int64_t records = 0;  // 0 where it is so in every record that both have
+};
+// A figure on which the repeats of a side do not agree.
+struct Unsteady {
+  char side = 'a';
+  std::string kind, metric;
+  double largest = 0;  // between two repeats of a record; infinite for texts and hashes
 };
 struct Lint {
   std::string
@@ -116,6 +122,8 @@ struct Diff {
   Verdict verdict = Verdict::not_comparable;
   std::string reason;                           // why not comparable, or where first diverged
   int64_t matched = 0, only_a = 0, only_b = 0;  // figures; records without a partner
+  int64_t figures_only_a = 0, figures_only_b = 0;  // of matched records
+  std::vector<Unsteady> unsteady = {};
   std::string reason_es = {};                   // the same in Spanish, for the report
   std::vector<VariantPair> variants = {};
   std::vector<OneSided> one_sided = {};

@@ -87,24 +87,39 @@ double numeric_floor(const KindInfo& kind, size_t field, const std::vector<Value
   return std::max(floor, ulps * kFp32Ulp * size);
 }
 
-std::vector<double> repeat_floors(const KindInfo& kind, const RecordSet::Records& records) {
-  std::vector<double> floors(kind.fields.size(), 0);
+std::vector<RepeatFloor> repeat_floors(const KindInfo& kind, const RecordSet::Records& records) {
+  std::vector<RepeatFloor> floors(kind.fields.size());
+  const auto is_text = [&](size_t field) {
+    const std::string& type = kind.fields[field].type;
+    return type != "real" && type != "number" && type != "integer" && type != "boolean";
+  };
   for (const auto& [key, record] : records) {
     auto first_of_group = record.repeats.begin();
     for (auto at = record.repeats.begin(); at != record.repeats.end(); ++at) {
       if (at->first.group != first_of_group->first.group) first_of_group = at;
+      if (at == first_of_group) continue;
       const std::vector<Value>& first = first_of_group->second.values;
       const std::vector<Value>& values = at->second.values;
       for (size_t i = 0; i < values.size(); ++i) {
+        RepeatFloor& of_field = floors[i];
+        of_field.measured = true;
         if (same_value(first[i], values[i])) continue;
-        const bool numbers = is_number(first[i]) && is_number(values[i]);
-        floors[i] =
-            std::max(floors[i], numbers ? std::abs(to_double(first[i]) - to_double(values[i]))
-                                        : std::numeric_limits<double>::infinity());
+        of_field.agree = false;
+        if (is_number(first[i]) && is_number(values[i])) {
+          of_field.floor = std::max(of_field.floor, distance(first[i], values[i]));
+        } else if (is_text(i)) {
+          of_field.floor = std::numeric_limits<double>::infinity();
+        }
       }
     }
   }
   return floors;
+}
+
+double repeat_floor(const RepeatFloor& a, const RepeatFloor& b) {
+  const auto steady = [](const RepeatFloor& one) { return one.measured && one.agree; };
+  if (steady(a) || steady(b)) return 0;
+  return a.measured && b.measured ? a.floor + b.floor : 2 * std::max(a.floor, b.floor);
 }
 
 }  // namespace greta::store

@@ -24,8 +24,20 @@ struct FloorContext {
 double numeric_floor(const KindInfo& kind, size_t field, const std::vector<Value>& a,
                      const std::vector<Value>& b, const FloorContext& context);
 
-// Largest difference of each field among the repeats of the same record in runs of one group;
-// hashes and texts count as infinitely different.
-std::vector<double> repeat_floors(const KindInfo& kind, const RecordSet::Records& records);
+// What the repeats of one record say of a field: those in runs of one group (RepeatId).
+struct RepeatFloor {
+  // Largest difference between two finite numbers; between texts and hashes, which have no
+  // distance, infinite.
+  double floor = 0;
+  bool agree = true;      // no two of them differ, in whatever
+  bool measured = false;  // some record has two
+};
+// Over all records; one for every field of the kind.
+std::vector<RepeatFloor> repeat_floors(const KindInfo& kind, const RecordSet::Records& records);
+
+// The floor of a figure from the repeats of both sides: what both lie apart from a common value; a
+// side without repeats is taken to be as noisy as the other. A side whose repeats agree in every
+// record is steady: that the other's do not is then a difference, and no noise.
+double repeat_floor(const RepeatFloor& a, const RepeatFloor& b);
 
 }  // namespace greta::store

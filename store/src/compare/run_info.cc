@@ -74,6 +74,16 @@ Result<> load_variants(Database& db, const std::string& condition, RunInfo& info
       if (!flags.is_null(3)) use.read = flags.integer(3) != 0;
       variant.flags[flags.string(0)] = use;
     }
+    TRY_ASSIGN(Statement kernels,
+               db.prepare("SELECT DISTINCT k.code_hash FROM bundle_kernel k"
+                          " WHERE k.code_hash IS NOT NULL AND k.bundle IN"
+                          " (SELECT bundle FROM cell WHERE run = ? AND variant = ?)"));
+    kernels.bind_all(info.id, name);
+    while (true) {
+      TRY_ASSIGN(const bool row, kernels.step());
+      if (!row) break;
+      variant.kernels.insert(kernels.string(0));
+    }
     // The arms of a past report share one list of flags; an axis says which value is this arm's.
     for (const auto& [axis, value] : variant.axes) {
       if (const auto flag = variant.flags.find(axis); flag != variant.flags.end()) {
@@ -241,6 +251,8 @@ Result<Table> select(Store& store, int64_t run, const std::string& sql) {
   return table;
 }
 
+bool is_result(FieldRole role) { return role == FieldRole::value || role == FieldRole::hash; }
+
 bool is_number(const Value& value) {
   return value.type == Value::Type::integer ||
          (value.type == Value::Type::real && std::isfinite(value.real));
@@ -258,6 +270,15 @@ bool same_value(const Value& a, const Value& b) {
     return to_double(a) == to_double(b);
   }
   return a.type == b.type && value_text(a) == value_text(b);
+}
+
+double distance(const Value& a, const Value& b) {
+  if (a.type == Value::Type::integer && b.type == a.type) {
+    const auto high = static_cast<uint64_t>(std::max(a.integer, b.integer));
+    return static_cast<double>(high - static_cast<uint64_t>(std::min(a.integer, b.integer)));
+  }
+  const bool numbers = is_number(a) && is_number(b);
+  return numbers ? std::abs(to_double(a) - to_double(b)) : std::numeric_limits<double>::quiet_NaN();
 }
 
 std::string sql_name(std::string_view name) {

@@ -45,6 +45,7 @@ struct VariantInfo {
   std::string label;  // the name for readers: without the axes that a diff chose
   std::map<std::string, std::string> axes;
   std::map<std::string, FlagUse> flags;
+  std::set<std::string> kernels;  // code hashes of what its processes launched; empty: not known
 };
 struct PromptInfo {
   std::string sha256, text;  // "" when not known
@@ -77,9 +78,12 @@ Result<RunInfo> load_run(Store& store, int64_t run, const std::set<std::string>&
 // the SQL in front.
 Result<Table> select(Store& store, int64_t run, const std::string& sql);
 
+// Whether a field says what was computed, and not where, how, or how fast.
+bool is_result(FieldRole role);
 bool is_number(const Value& value);
 double to_double(const Value& value);  // NaN when it is no number
 bool same_value(const Value& a, const Value& b);
+double distance(const Value& a, const Value& b);  // |a − b|, of whole numbers exact; else NaN
 
 // A column name as SQL: bare where that is allowed, else in double quotes.
 std::string sql_name(std::string_view name);

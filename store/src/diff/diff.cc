@@ -9,6 +9,7 @@
 #include "compare/pairing.h"
 #include "contract/text.h"
 #include "diff/diff_confounders.h"
+#include "diff/diff_one_sided.h"
 #include "diff/diff_query.h"
 #include "diff/diff_rank.h"
 #include "diff/diff_side.h"
@@ -64,15 +65,13 @@ class Differ {
                       const FigureJudge& judge);
   void add_timing(const KindInfo& kind, size_t field, const DiffRecord& a, const DiffRecord& b,
                   size_t place);
-  void one_sided(const KindInfo& kind, char side, const std::vector<const DiffRecord*>& records);
-  void lonely_fields(const KindInfo& kind, const std::vector<bool>& in_a,
-                     const std::vector<bool>& in_b);
-  void say_once(OneSided what);
+  void note_unsteady(const KindInfo& kind, const FigureJudge& judge);
   void note_context(const KindInfo& kind, const VariantPair& pair, const Records& a,
                     const Records& b);
   bool is_comparable(const KindInfo& kind, const std::string& prompt, size_t pair);
   void count(const MetricDiff& metric);
   void keep(Judged judged);
+  void say_what_was_not_compared();
   void conclude();
 
   Store& store_;
@@ -84,8 +83,7 @@ class Differ {
   std::map<std::string, bool> other_bytes_;                // prompt → its bytes differ
   std::set<std::pair<size_t, std::string>> other_tokens_;  // arms and prompt: fed other tokens
   std::set<std::string> other_prompts_es_;                 // Diff::other_prompts in Spanish
-  std::map<std::pair<char, std::string>, int64_t> lonely_arms_;  // side and variant → records
-  FloorContext floors_;
+  OneSidedNotes lonely_;
   std::vector<Judged> judged_;
   std::map<std::pair<std::string, std::string>, FigureTally> tallies_;  // by kind and figure
 };
@@ -105,7 +103,6 @@ Result<Diff> Differ::run() {
     incomparable_ = {"one side mixes models: " + reason.en, "un lado mezcla modelos: " + reason.es};
   }
   if (incomparable_.empty()) incomparable_ = other_model(a_, b_);
-  floors_ = floor_context(a_, b_);
   TRY_ASSIGN(auto kinds, load_kinds(store_));
   // What was fed decides whether the rest can be compared.
   std::stable_partition(kinds.begin(), kinds.end(),
@@ -113,8 +110,7 @@ Result<Diff> Differ::run() {
   for (const KindInfo& kind : kinds) TRY(compare_kind(kind));
   TRY(add_wall_seconds(store_, sides_, out_));
   sort_timings(out_.timings);
-  for (const auto& [arm, count] : lonely_arms_)
-    out_.one_sided.push_back(OneSided{"all kinds", arm.first, "variant " + arm.second, count});
+  lonely_.finish(out_);
   conclude();
   return std::move(out_);
 }
@@ -127,7 +123,7 @@ Result<> Differ::compare_kind(const KindInfo& kind) {
     const VariantPair& pair = out_.variants[i];
     const PairRecords records = records_of_pair(kind, a, b, pair);
     if (records.single_heads != 0)
-      say_once(OneSided{kind.name, records.single_heads, "figures of single heads", 0});
+      lonely_.say({kind.name, records.single_heads, "figures of single heads", 0});
     note_shapes(kind, records);
     note_tokens(kind, records, i);
     note_context(kind, pair, records.a, records.b);
@@ -142,9 +138,7 @@ Result<> Differ::compare_kind(const KindInfo& kind) {
                                       });
       const Records& its = records->of_variant(variant.name);
       if (paired || its.empty()) continue;
-      const auto count = static_cast<int64_t>(its.size());
-      (side == 'a' ? out_.only_a : out_.only_b) += count;
-      lonely_arms_[{side, variant.name}] += count;
+      lonely_.arm(side, variant.name, static_cast<int64_t>(its.size()));
     }
   }
   return {};
@@ -225,67 +219,42 @@ void Differ::note_context(const KindInfo& kind, const VariantPair& pair, const R
 void Differ::compare_variant(const KindInfo& kind, const Records& a, const Records& b,
                              size_t pair) {
   if (a.empty() && b.empty()) return;
-  const FigureJudge judge(kind, a, b, floors_);
+  const FigureJudge judge(kind, a, b, floor_context(a_, b_, out_.variants[pair]));
+  note_unsteady(kind, judge);
   std::vector<const DiffRecord*> only_a, only_b;
-  std::vector<bool> in_a(kind.fields.size()), in_b(kind.fields.size());
-  const auto note_fields = [](const DiffRecord& record, std::vector<bool>& in) {
-    for (const auto& [id, repeat] : record.repeats)
-      for (size_t i = 0; i < in.size(); ++i)
-        if (repeat.values[i].type != Value::Type::null) in[i] = true;
-  };
-  bool matched = false;
   for (const auto& [key, record] : a) {
     const auto partner = b.find(key);
     if (partner == b.end()) {
       only_a.push_back(&record);
-      continue;
+    } else {
+      compare_fields(kind, record, partner->second, pair, judge);
     }
-    matched = true;
-    note_fields(record, in_a);
-    note_fields(partner->second, in_b);
-    compare_fields(kind, record, partner->second, pair, judge);
   }
   for (const auto& [key, record] : b) {
     if (!a.contains(key)) only_b.push_back(&record);
   }
-  one_sided(kind, 'a', only_a);
-  one_sided(kind, 'b', only_b);
-  if (matched) lonely_fields(kind, in_a, in_b);
+  lonely_.records(kind, 'a', only_a);
+  lonely_.records(kind, 'b', only_b);
 }
 
-void Differ::say_once(OneSided what) {
-  const bool said =
-      std::any_of(out_.one_sided.begin(), out_.one_sided.end(), [&](const OneSided& other) {
-        return other.kind == what.kind && other.side == what.side && other.what == what.what;
-      });
-  if (!said) out_.one_sided.push_back(std::move(what));
-}
-
-// Fields that only one side writes. One that was described with another type has another column.
-void Differ::lonely_fields(const KindInfo& kind, const std::vector<bool>& in_a,
-                           const std::vector<bool>& in_b) {
-  std::vector<std::string> fields_a, fields_b;
+// Figures that the repeats of a side do not agree on.
+void Differ::note_unsteady(const KindInfo& kind, const FigureJudge& judge) {
   for (size_t i = 0; i < kind.fields.size(); ++i) {
-    const FieldInfo& field = kind.fields[i];
-    if (field.role == FieldRole::key || in_a[i] == in_b[i]) continue;
-    const auto other = [&](const std::vector<bool>& here, const std::vector<bool>& there) {
-      for (size_t k = 0; k < kind.fields.size(); ++k)
-        if (kind.fields[k].name == field.name && there[k] && !here[k]) return k;
-      return kind.fields.size();
-    };
-    const size_t twin = in_a[i] ? other(in_a, in_b) : other(in_b, in_a);
-    if (twin == kind.fields.size()) {
-      (in_a[i] ? fields_a : fields_b).push_back(field.column);
-    } else {
-      const std::string side = in_a[i] ? "B" : "A";
-      say_once(OneSided{kind.name, in_a[i] ? 'a' : 'b',
-                        field.name + " as " + field.type + " (in " + side + " it is " +
-                            kind.fields[twin].type + "), so it is not compared",
-                        0});
+    if (!is_result(kind.fields[i].role)) continue;
+    for (const char side : {'a', 'b'}) {
+      const RepeatFloor& repeats = judge.repeats(side, i);
+      if (repeats.agree) continue;
+      const auto known =
+          std::find_if(out_.unsteady.begin(), out_.unsteady.end(), [&](const Unsteady& one) {
+            return one.side == side && one.kind == kind.name && one.metric == kind.fields[i].column;
+          });
+      if (known == out_.unsteady.end()) {
+        out_.unsteady.push_back({side, kind.name, kind.fields[i].column, repeats.floor});
+      } else {
+        known->largest = std::max(known->largest, repeats.floor);
+      }
     }
   }
-  if (!fields_a.empty()) say_once({kind.name, 'a', "fields " + joined(fields_a, ", "), 0});
-  if (!fields_b.empty()) say_once({kind.name, 'b', "fields " + joined(fields_b, ", "), 0});
 }
 
 void Differ::compare_fields(const KindInfo& kind, const DiffRecord& a, const DiffRecord& b,
@@ -294,18 +263,15 @@ void Differ::compare_fields(const KindInfo& kind, const DiffRecord& a, const Dif
   const size_t place = out_.places.size();
   out_.places.push_back({out_.tables.size() - 1, pair, condition_of(kind, a)});
   bool counts = false;
+  lonely_.matched(kind);
   for (size_t i = 0; i < kind.fields.size(); ++i) {
     const FieldInfo& field = kind.fields[i];
-    if (field.role == FieldRole::key || field.role == FieldRole::context ||
-        field.role == FieldRole::address || a.parts.contains(field.column)) {
-      continue;
-    }
-    if (field.role == FieldRole::timing) {
-      add_timing(kind, i, a, b, place);
-      continue;
-    }
-    const auto [values_a, values_b] = values_to_judge(a, b, i);
-    if (values_a == nullptr) continue;
+    if (a.parts.contains(field.column)) continue;
+    const auto [values_a, values_b] = farthest_values(a, b, i);
+    if (field.role != FieldRole::key && (values_a == nullptr) != (values_b == nullptr))
+      lonely_.field(kind, i, values_a != nullptr ? 'a' : 'b', a.key);
+    if (field.role == FieldRole::timing) add_timing(kind, i, a, b, place);
+    if (!is_result(field.role) || values_a == nullptr || values_b == nullptr) continue;
     const Judgement judged = judge.judge(i, *values_a, *values_b);
     MetricDiff metric;
     metric.kind = kind.name;
@@ -378,43 +344,21 @@ void Differ::keep(Judged judged) {
   judged_.push_back(std::move(judged));
 }
 
-// "layer 8–31": the values of the key that tells the lonely records apart, in few words.
-std::string describe_lonely(const std::vector<const DiffRecord*>& records) {
-  std::map<std::string, std::set<std::string>> values;
-  std::set<std::string> prompts;
-  for (const DiffRecord* record : records) {
-    if (!record->prompt.empty()) prompts.insert(record->prompt);
-    for (const auto& [column, value] : record->parts) {
-      if (column != "step" || !record->parts.contains("phase")) values[column].insert(value);
-    }
+// A verdict that two are equal says how much of them was compared.
+void Differ::say_what_was_not_compared() {
+  std::vector<std::string> parts, parts_es;
+  if (const int64_t records = out_.only_a + out_.only_b; records > 0) {
+    parts.push_back(std::to_string(records) + " records have no partner");
+    parts_es.push_back(std::to_string(records) + " registros no tienen par");
   }
-  std::vector<std::string> parts;
-  if (!prompts.empty()) parts.push_back("prompt " + joined({prompts.begin(), prompts.end()}, ", "));
-  for (const auto& [column, all] : values) {
-    std::vector<std::string> list(all.begin(), all.end());
-    std::sort(list.begin(), list.end(), [](const std::string& x, const std::string& y) {
-      return std::pair(std::atof(x.c_str()), x) < std::pair(std::atof(y.c_str()), y);
-    });
-    std::string text = joined(list, ", ");
-    if (list.size() > 6) text = list.front() + " … " + list.back();
-    parts.push_back(column + " " + text);
+  if (const int64_t figures = out_.figures_only_a + out_.figures_only_b; figures > 0) {
+    parts.push_back(std::to_string(figures) + " figures are on one side only");
+    parts_es.push_back(std::to_string(figures) + " cifras están en un solo lado");
   }
-  return parts.empty() ? "records" : joined(parts, "; ");
-}
-
-void Differ::one_sided(const KindInfo& kind, char side,
-                       const std::vector<const DiffRecord*>& records) {
-  if (records.empty()) return;
-  const auto count = static_cast<int64_t>(records.size());
-  (side == 'a' ? out_.only_a : out_.only_b) += count;
-  const std::string what = describe_lonely(records);
-  for (OneSided& other : out_.one_sided) {
-    if (other.kind == kind.name && other.side == side && other.what == what) {
-      other.records += count;  // the same in another arm
-      return;
-    }
-  }
-  out_.one_sided.push_back(OneSided{kind.name, side, what, count});
+  if (parts.empty()) return;
+  const std::string both = std::to_string(out_.matched);
+  out_.reason = "in the " + both + " figures that both have; " + joined(parts, ", ");
+  out_.reason_es = "en las " + both + " cifras que ambas tienen; " + joined(parts_es, ", ");
 }
 
 void Differ::conclude() {
@@ -461,13 +405,7 @@ void Differ::conclude() {
     out_.reason_es = joined({other_prompts_es_.begin(), other_prompts_es_.end()}, "; ");
   } else {
     out_.verdict = out_.within_floor > 0 ? Verdict::within_floor : Verdict::identical;
-    if (const int64_t lonely = out_.only_a + out_.only_b; lonely > 0) {
-      const std::string figures = std::to_string(out_.matched), rest = std::to_string(lonely);
-      out_.reason =
-          "in the " + figures + " figures that both have; " + rest + " records have no partner";
-      out_.reason_es =
-          "en las " + figures + " cifras que ambas tienen; " + rest + " registros no tienen par";
-    }
+    say_what_was_not_compared();
   }
   // In the order of their worst record.
   for (const Judged& one : judged_) {

@@ -9,8 +9,8 @@ namespace {
 
 // Groups of environment keys, by the start of their name, in the order of the report.
 constexpr std::string_view kEnvironmentOrder[] = {
-    "model", "engine", "adapter", "device", "hardware", "gpu",      "backend", "isa",    "commit",
-    "tree",  "dirty",  "build",   "binary", "image",    "numerics", "kv_type", "threads"};
+    "model", "engine", "adapter", "device", "hardware", "gpu",      "backend", "isa",     "commit",
+    "tree",  "dirty",  "build",   "binary", "image",    "numerics", "kv_type", "threads", "env"};
 constexpr size_t kKnownGroups = std::size(kEnvironmentOrder);
 
 size_t group_of(std::string_view key) {
@@ -28,7 +28,7 @@ bool decides(std::string_view what) {
   constexpr std::string_view kDeciding[] = {"provenance", "model",    "model.file", "model.sha256",
                                             "device",     "hardware", "gpu",        "commit",
                                             "tree",       "image",    "numerics",   "variants"};
-  return what.starts_with("prompt.") ||
+  return what.starts_with("prompt.") || what.starts_with("env.") ||
          std::find(std::begin(kDeciding), std::end(kDeciding), what) != std::end(kDeciding);
 }
 

@@ -103,6 +103,15 @@ std::string to_json(const Diff& diff) {
   out["shared_records"] = diff.shared;
   out["only_a"] = diff.only_a;
   out["only_b"] = diff.only_b;
+  out["figures_only_a"] = diff.figures_only_a;
+  out["figures_only_b"] = diff.figures_only_b;
+  out["unsteady"] = nlohmann::ordered_json::array();
+  for (const Unsteady& one : diff.unsteady) {
+    out["unsteady"].push_back({{"side", std::string(1, one.side)},
+                               {"kind", one.kind},
+                               {"metric", one.metric},
+                               {"largest", to_json(one.largest)}});
+  }
   out["confounders"] = nlohmann::ordered_json::array();
   for (const Confounder& one : diff.confounders) {
     out["confounders"].push_back(

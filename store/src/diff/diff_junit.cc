@@ -82,6 +82,14 @@ std::string to_junit(const Diff& diff) {
     }
     suite.cases.push_back(std::move(each));
   }
+  for (const OneSided& one : diff.one_sided) {
+    suite.cases.push_back(
+        {.outcome = JunitCase::Outcome::skipped,
+         .group = one.kind,
+         .name = std::string("only in ") + (one.side == 'a' ? "A" : "B"),
+         .message =
+             one.what + (one.records > 0 ? " (" + std::to_string(one.records) + " records)" : "")});
+  }
   if (diff.timings_count) add_timings(diff, suite);
   return to_junit(suite);
 }

@@ -1,9 +1,7 @@
 #pragma once
-// Which values of two records stand for a figure, and which figures a reader sees first.
+// Which figures a reader sees first.
 
 #include <tuple>
-#include <utility>
-#include <vector>
 
 #include "compare/run_records.h"
 #include "store/diff.h"
@@ -32,12 +30,5 @@ struct Judged {
 // By what a reader wants to see first; of one sort, multiples of the floor, then the relative
 // difference.
 std::tuple<int, int, double, double> badness(const Judged& judged);
-
-// The values of a field in two records, each with all values of its line; null where a side has
-// none. A side whose runs mix things has one a group: those two are judged that are farthest apart,
-// or, where not all are numbers, two that differ.
-using Values = std::vector<Value>;
-std::pair<const Values*, const Values*> values_to_judge(const DiffRecord& a, const DiffRecord& b,
-                                                        size_t field);
 
 }  // namespace greta::store

@@ -151,15 +151,23 @@ Result<LoadedSide> load_side(Store& store, const Side& side) {
   return out;
 }
 
-// A run beside itself would agree in everything and prove nothing.
-Result<> must_differ(const LoadedSide& a, const LoadedSide& b, const Side& side_a,
-                     const Side& side_b) {
-  if (side_a.arms != side_b.arms) return {};
+// A run, or one of its arms, beside itself would agree in everything and prove nothing.
+Result<> must_differ(const LoadedSide& a, const LoadedSide& b) {
   for (const RunInfo& run : a.runs) {
-    if (!b.groups.contains(run.name)) continue;
-    return fail(Exit::usage, "both sides have the run " + run.name +
-                                 ", which would be compared with itself; arms of one run: " +
-                                 run.name + "#AXIS=VALUE");
+    const auto same = std::find_if(b.runs.begin(), b.runs.end(),
+                                   [&](const RunInfo& other) { return other.id == run.id; });
+    if (same == b.runs.end()) continue;
+    std::set<std::string> names;
+    for (const VariantInfo& variant : run.variants) names.insert(variant.name);
+    for (const VariantInfo& variant : same->variants) {
+      if (!names.contains(variant.name)) continue;
+      return fail(Exit::usage, "both sides have " +
+                                   (names.size() == 1 && same->variants.size() == 1
+                                        ? "the run " + run.name
+                                        : variant.name + " of " + run.name) +
+                                   ", which would be compared with itself; arms of one run: " +
+                                   run.name + "#AXIS=VALUE");
+    }
   }
   return {};
 }
@@ -212,7 +220,7 @@ Result<SideName> parse_side(std::string_view selector) {
 Result<SidePair> load_sides(Store& store, const Side& a, const Side& b) {
   TRY_ASSIGN(LoadedSide side_a, load_side(store, a));
   TRY_ASSIGN(LoadedSide side_b, load_side(store, b));
-  TRY(must_differ(side_a, side_b, a, b));
+  TRY(must_differ(side_a, side_b));
   const RunInfo whole_a = side_a.info;
   take_off(side_a.info, a.arms, side_b.info, b.arms);
   take_off(side_b.info, b.arms, whole_a, a.arms);

@@ -128,8 +128,8 @@ TEST_F(DiffArms, AnswersThatChangedAreSaidFirst) {
 }
 
 TEST_F(DiffArms, AnAxisOfOneSideChoosesAmongTheOthersArms) {
-  const int64_t run = add(two_engines());
-  const Diff whole = compare({{run}, {{"engine", "ours"}}}, {{run}, {}});
+  const int64_t run = add(two_engines()), other = add(two_engines());
+  const Diff whole = compare({{run}, {{"engine", "ours"}}}, {{other}, {}});
   EXPECT_EQ(whole.verdict, Verdict::identical);
   ASSERT_EQ(whole.variants.size(), 2U);
   for (const VariantPair& pair : whole.variants) EXPECT_EQ(pair.a, pair.b);

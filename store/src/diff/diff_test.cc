@@ -118,10 +118,10 @@ TEST_F(DiffRuns, RepeatsGiveTheFloor) {
   noisy.attempts[1].records["readout"][0]["gap"] = 0.75;  // 0.5 in repeat 0
   TestRun near = clean_run(), far = clean_run();
   near.attempts[0].records["readout"][0]["gap"] = 0.625;
-  far.attempts[0].records["readout"][0]["gap"] = 1.0;
+  far.attempts[0].records["readout"][0]["gap"] = 1.25;
   const Diff within = compare(noisy, near);
   EXPECT_EQ(within.verdict, Verdict::within_floor) << within.reason;
-  EXPECT_EQ(find(within, "readout", "gap", "p1")->floor, 0.25);
+  EXPECT_EQ(find(within, "readout", "gap", "p1")->floor, 2 * 0.25);
   EXPECT_EQ(compare(noisy, far).verdict, Verdict::diverged);
 }
 
@@ -166,6 +166,15 @@ TEST_F(DiffRuns, WhatOneSideDoesNotKnowIsNamedWithoutARow) {
   EXPECT_EQ(text.find("| compiler"), std::string::npos) << text;
   EXPECT_NE(text.find("| commit"), std::string::npos) << text;
   EXPECT_NE(to_json(found).find("GNU 12.2.0"), std::string::npos);
+}
+
+TEST_F(DiffRuns, WhatTheSpecPutInTheEnvironmentIsAConfounder) {
+  TestRun a = clean_run(), b = clean_run();
+  a.environment["env.OMP_NUM_THREADS"] = "1";
+  const Diff found = compare(a, b);
+  ASSERT_EQ(found.confounders.size(), 1u);
+  EXPECT_EQ(found.confounders[0].what, "env.OMP_NUM_THREADS");
+  EXPECT_FALSE(found.confounders[0].background);
 }
 
 TEST_F(DiffRuns, AnEmptyValueIsNoneAndNotUnknown) {

@@ -302,6 +302,28 @@ std::string arms_text(const std::vector<VariantPair>& variants) {
   return "\n## Arms compared\n\n" + to_markdown(table, TableStyle::padded);
 }
 
+// Before the figures: what a side does not even agree on with itself.
+std::string unsteady_text(const std::vector<Unsteady>& unsteady) {
+  constexpr size_t kMost = 6;
+  std::string out;
+  for (const auto& [side, name] : {std::pair{'a', "A"}, std::pair{'b', "B"}}) {
+    std::vector<std::string> parts;
+    size_t count = 0;
+    for (const Unsteady& one : unsteady) {
+      if (one.side != side || ++count > kMost) continue;
+      std::string part = one.kind + "." + one.metric;
+      if (one.largest > 0 && std::isfinite(one.largest))
+        part += " (by up to " + short_number(one.largest) + ")";
+      parts.push_back(std::move(part));
+    }
+    if (parts.empty()) continue;
+    out += "\n**Repeats of " + std::string(name) +
+           " disagree**: " + escape_markdown(joined(parts, ", ")) +
+           (count > kMost ? ", … " + std::to_string(count - kMost) + " more" : "") + "\n";
+  }
+  return out;
+}
+
 std::string one_sided_text(const std::vector<OneSided>& one_sided) {
   std::string out;
   if (!one_sided.empty()) {
@@ -343,7 +365,12 @@ std::string to_markdown(const Diff& diff, size_t most_rows, bool with_queries) {
          std::to_string(diff.within_floor) + " within floor, " + std::to_string(diff.diverged) +
          " diverged, " + std::to_string(diff.not_comparable) +
          " not comparable; records without a partner: " + std::to_string(diff.only_a) + " in A, " +
-         std::to_string(diff.only_b) + " in B\n";
+         std::to_string(diff.only_b) + " in B";
+  if (diff.figures_only_a + diff.figures_only_b > 0) {
+    out += "; figures on one side only: " + std::to_string(diff.figures_only_a) + " in A, " +
+           std::to_string(diff.figures_only_b) + " in B";
+  }
+  out += "\n" + unsteady_text(diff.unsteady);
   if (!diff.other_prompts.empty())
     out += "\nNot comparable: " + escape_markdown(joined(diff.other_prompts, "; ")) + "\n";
   out += figures_text(diff.figures, most_rows);

@@ -50,17 +50,15 @@ Result<GateOutcome> measure_floor(const KindScope& scope) {
                       (pairs.refusal.empty() ? "no pair" + pairs.notes() : pairs.refusal);
     return outcome;
   }
-  const FloorContext context = floor_context(pairs.run, pairs.other.run);
   std::vector<FigureJudge> judges;
-  for (const PairRecords& records : pairs.records)
-    judges.emplace_back(scope.kind, records.a, records.b, context);
+  for (size_t i = 0; i < pairs.records.size(); ++i) {
+    judges.emplace_back(scope.kind, pairs.records[i].a, pairs.records[i].b,
+                        floor_context(pairs.run, pairs.other.run, pairs.other.variants[i]));
+  }
 
   const RecordPair* worst = nullptr;
   Judgement of_worst;
-  const DiffRecord* last = nullptr;
   for (const RecordPair& pair : pairs.pairs) {
-    if (pair.a == last) continue;  // its repeats are in the floor
-    last = pair.a;
     Judgement judgement;
     if ((*pair.values_a)[pairs.field].type == Value::Type::null) {
       judgement.difference = std::numeric_limits<double>::quiet_NaN();  // the partner has it
