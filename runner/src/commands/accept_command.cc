@@ -6,7 +6,7 @@ namespace greta::runner {
 namespace {
 
 Result<> accept(Context& context, const std::string& run) {
-  TRY_ASSIGN(store::Store store, context.open_store(store::Access::read_write));
+  TRY_ASSIGN(store::Store store, context.open_store_to_change());
   TRY_ASSIGN(const store::Selection selection, store.select(run));
   TRY(store.accept(selection.name));
   context.say(selection.name + " is now the accepted run of " + selection.milestone);

@@ -97,7 +97,7 @@ int64_t size_of(const fs::path& folder) {
 }
 
 Result<> gc(Context& context, const GcOptions& options) {
-  TRY_ASSIGN(store::Store store, context.open_store(store::Access::read_write));
+  TRY_ASSIGN(store::Store store, context.open_store_to_change());
   TRY(store.close_dead_runs());
   const fs::path file = context.find_store();
   const Layout layout = layout_of(file);

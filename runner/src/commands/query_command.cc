@@ -1,6 +1,7 @@
 // greta query SQL | METRIC: the history answers.
 
 #include <algorithm>
+#include <cctype>
 #include <iostream>
 #include <iterator>
 
@@ -23,15 +24,16 @@ struct QueryOptions {
   FormatOptions format;
 };
 
-// SQL has at least two words.
+// SQL has at least two words. Letters of every script are letters (Δgap).
 bool is_metric(const std::string& question) {
-  return !question.empty() && question.find_first_not_of(
-                                  "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn"
-                                  "opqrstuvwxyz0123456789_.") == std::string::npos;
+  return !question.empty() && std::all_of(question.begin(), question.end(), [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte >= 0x80 || std::isalnum(byte) != 0 || c == '_' || c == '.';
+  });
 }
 
 Result<> finish_table(TableWriter& writer, StandardOutput& out) {
-  if (writer.finish() && out.flush()) return {};
+  if (!out.failed() && writer.finish()) out.flush();  // a flush after a failure would succeed
   return out.failed() ? fail(Exit::infrastructure, "standard output cannot be written")
                       : Result<>();
 }

@@ -30,6 +30,11 @@ Result<store::Store> Context::open_store(store::Access access) const {
   return store;
 }
 
+Result<store::Store> Context::open_store_to_change() const {
+  TRY(open_store(store::Access::read_only));  // for writing, a missing one would be made
+  return open_store(store::Access::read_write);
+}
+
 void Context::say(const std::string& line) const {
   if (verbosity >= 1) std::fprintf(stderr, "%s\n", line.c_str());
 }

@@ -22,6 +22,8 @@ struct Context {
   // The store file by the rules above; for a new store .greta/ in the current folder.
   std::filesystem::path find_store() const;
   Result<store::Store> open_store(store::Access access) const;
+  // One that exists already, for writing.
+  Result<store::Store> open_store_to_change() const;
   void say(const std::string& line) const;  // to stderr, unless −q
   // Prints the error on stderr and remembers its exit code.
   void fail(const Error& error);

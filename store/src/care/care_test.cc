@@ -127,6 +127,19 @@ TEST_F(Care, RandomStoresAreSoundAndRebuildEqual) {
 }
 
 // Every check has a damage that it finds, and says where.
+// Once a kind is as wide as it may be, a value of another type than its column's goes into `extra`.
+TEST_F(Care, AFullKindIsSound) {
+  std::string wide = "{\"f0\":0";
+  for (int i = 1; i < 450; ++i) wide += ",\"f" + std::to_string(i) + "\":" + std::to_string(i);
+  TestBundle bundle;
+  bundle.files["out/wide.jsonl"] = {.bytes =
+                                        "{\"p\":\"abc\"}\n" + wide +
+                                        "}\n{\"p\":5,\"f1\":\"text\",\"f2\":18446744073709551616}"};
+  import(bundle);
+  EXPECT_EQ(troubles(), "");
+  ASSERT_TRUE(store().query("SELECT json_extract(extra, '$.p') FROM wide", -1));
+}
+
 TEST_F(Care, DamageIsReported) {
   const std::pair<const char*, const char*> cases[] = {
       {"UPDATE content_chunk SET zstd = substr(zstd, 1, 10) WHERE content = 1", "does not unpack"},

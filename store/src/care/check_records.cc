@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <map>
+#include <nlohmann/json.hpp>
 
 #include "care/stored_source.h"
 #include "contract/text.h"
@@ -88,6 +89,14 @@ bool holds(const Statement& row, int column, const LineField& field) {
   }
 }
 
+// Whether the field found no column, or none of its type once there could be no more.
+bool is_in_extra(const KindRow& kind, std::string_view key) {
+  if (kind.extra < 0 || kind.row.is_null(kind.extra)) return false;
+  const std::string name =
+      nlohmann::json(key).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return kind.row.text(kind.extra).find(name + ": ") != std::string_view::npos;
+}
+
 // "" or what is wrong with the row of a line.
 std::string wrong_value(const KindRow& kind, std::span<const LineField> fields,
                         const LineNames& names) {
@@ -104,9 +113,8 @@ std::string wrong_value(const KindRow& kind, std::span<const LineField> fields,
       ++filled;
       equal += holds(kind.row, at->second, *field) ? 1 : 0;
     }
-    const bool in_extra = begin == end && kind.extra >= 0 && !kind.row.is_null(kind.extra);
     const int wanted = field->type == ValueType::null ? 0 : 1;
-    const bool left_out = filled == 0 && (names_the_line || in_extra);
+    const bool left_out = filled == 0 && (names_the_line || is_in_extra(kind, key));
     if (!left_out && (filled != wanted || equal != wanted))
       return "the row's `" + printable(key) + "` is not the line's";
     explained += filled;
@@ -158,8 +166,10 @@ class LineChecker {
         records_.integer(2) != static_cast<int64_t>(line.length))
       return std::string("its record has another place in the file");
     const auto state = static_cast<LineState>(records_.integer(4));
-    const bool same =
-        state == line.state || (state == LineState::duplicate_keys && line.state == LineState::ok);
+    // An older greta took every line without a newline for torn.
+    const bool same = state == line.state ||
+                      (state == LineState::duplicate_keys && line.state == LineState::ok) ||
+                      (state == LineState::torn && !line.ends);
     if (!same) return "its record says " + std::string(to_string(state));
     if (state >= LineState::blank) return std::string();
     const int64_t kind = records_.integer(3);

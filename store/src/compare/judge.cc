@@ -181,30 +181,26 @@ bool FigureJudge::is_noise_of_error(size_t field, const Values& a, const Values&
 }
 
 // Another hash says that some bit differs, not how much. Where the statistics of the same tensor
-// moved, and stayed within their floors, that explains it. Where they did not move at all it does
-// not: a permuted tensor has the same minimum, maximum and mean.
+// moved, and stayed within their floors, that explains it. Where they did not move it does not: a
+// permuted tensor has the same minimum, maximum and mean. Then what else the record measured, such
+// as what was computed from the tensor, must have moved within its floors.
 bool FigureJudge::explained(size_t field, const Values& a, const Values& b) const {
   const std::string& name = kind_.fields[field].column;
   const std::string prefix = name.ends_with("_hash") ? name.substr(0, name.size() - 4) : "";
-  const auto measured = [&](size_t i) {
-    const FieldInfo& other = kind_.fields[i];
-    return other.role == FieldRole::value && other.type != "integer" && other.type != "boolean" &&
-           is_number(a[i]) && is_number(b[i]);
-  };
-  std::vector<size_t> own, all;  // statistics of the same tensor, by their name, and of the record
-  for (size_t i = 0; i < kind_.fields.size(); ++i) {
-    if (!measured(i)) continue;
-    all.push_back(i);
-    if (kind_.fields[i].column.starts_with(prefix)) own.push_back(i);
+  for (const std::string& tensor : {prefix, std::string()}) {
+    bool moved = false;
+    for (size_t i = 0; i < kind_.fields.size(); ++i) {
+      const FieldInfo& other = kind_.fields[i];
+      const bool measured = other.role == FieldRole::value && other.type != "integer" &&
+                            other.type != "boolean" && is_number(a[i]) && is_number(b[i]);
+      if (!measured || !other.column.starts_with(tensor) || same_value(a[i], b[i])) continue;
+      if (judge_value(i, a, b).verdict == Verdict::diverged && !is_noise_of_error(i, a, b))
+        return false;
+      moved = true;
+    }
+    if (moved) return true;
   }
-  bool moved = false;
-  for (const size_t i : own.empty() ? all : own) {
-    if (same_value(a[i], b[i])) continue;
-    if (judge_value(i, a, b).verdict == Verdict::diverged && !is_noise_of_error(i, a, b))
-      return false;
-    moved = true;
-  }
-  return moved;
+  return false;
 }
 
 }  // namespace greta::store

@@ -69,10 +69,13 @@ Result<> PieceReader::parse(Piece& piece) {
     const bool torn = newline == std::string_view::npos;
     Piece::Line line{.offset = begin,
                      .length = (torn ? all.size() : newline) - begin,
-                     .state = LineState::torn,
-                     .first_field = piece.values.fields.size()};
-    if (!torn) {
-      line.state = parser_.parse(all.substr(begin, line.length), piece.values);
+                     .first_field = piece.values.fields.size(),
+                     .ends = !torn};
+    line.state = parser_.parse(all.substr(begin, line.length), piece.values);
+    if (torn && line.state >= LineState::blank) {
+      line.state = LineState::torn;
+      piece.values.fields.resize(line.first_field);
+    } else {
       line.fields = piece.values.fields.size() - line.first_field;
       line.names = names_of(piece.fields_of(line));
       line.same_keys = parser_.same_keys();

@@ -33,6 +33,7 @@ struct Piece {
     size_t first_field = 0, fields = 0;  // in `values.fields`; none unless ok or nonstandard
     LineNames names = {};
     bool same_keys = false;  // as the line before, in their order
+    bool ends = true;        // with a newline
   };
   std::vector<char> buffer;  // with LineParser::kPadding bytes behind the piece
   size_t size = 0;

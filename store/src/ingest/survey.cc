@@ -27,7 +27,8 @@ class LineSurvey {
 void LineSurvey::add(std::string_view line, bool torn) {
   ++out_.lines;
   values_.clear();
-  const LineState state = torn ? LineState::torn : parser_.parse(line, values_);
+  LineState state = parser_.parse(line, values_);
+  if (torn && state >= LineState::blank) state = LineState::torn;
   if (state != LineState::ok && state != LineState::nonstandard) {
     ++out_.unreadable;
     return;

@@ -20,6 +20,10 @@ namespace {
 constexpr double kErrorJump = 1e4;
 // So many prompts hardly go on with one token by chance.
 constexpr int kManyPrompts = 3;
+// … nor two of them through so many steps.
+constexpr int kManySteps = 4;
+// Characters of a figure that two prompts may share by chance.
+constexpr int kShortNumber = 5;
 
 std::string list_sql(const std::vector<std::string>& names) {
   return joined(sql_names(names), ", ");
@@ -60,14 +64,22 @@ Result<> constant_figures(LintRun& run) {
   const bool has_token = readout->find("top1_id") != nullptr;
   const std::string token =
       has_token ? "CASE WHEN min(top1_id) = max(top1_id) THEN min(top1_id) END" : "NULL";
+  const bool unknown =
+      std::any_of(run.info.prompts.begin(), run.info.prompts.end(), [](const auto& prompt) {
+        return prompt.second.sha256.empty() && prompt.second.text.empty();
+      });
   for (const std::string field : {"gap", "entropy", "top1_logit"}) {
     if (readout->find(field) == nullptr) continue;
     const std::string sql = "SELECT variant, phase, repeat, " + field + ", " + token +
-                            " AS top1_id, count(DISTINCT prompt) AS prompts,"
+                            " AS top1_id, " + (has_token ? "count(DISTINCT top1_id)" : "1") +
+                            " AS answers, count(DISTINCT prompt) AS prompts,"
                             " group_concat(DISTINCT prompt) AS which FROM readout WHERE " +
-                            field + " IS NOT NULL AND prompt IS NOT NULL" +
+                            "typeof(" + field + ") IN ('integer', 'real') AND prompt IS NOT NULL" +
                             other_prompts_sql(run.info) + " GROUP BY variant, phase, repeat, " +
-                            field + " HAVING count(DISTINCT prompt) > 1";
+                            field + " HAVING count(DISTINCT prompt) > 1" +
+                            (has_token ? " AND (min(top1_id) IS max(top1_id) OR length(" + field +
+                                             ") > " + std::to_string(kShortNumber) + ")"
+                                       : "");
     TRY_ASSIGN(const Table found, select(run.store, run.info.id, sql));
     if (found.rows.empty()) continue;
     const std::string place = value_text(found.rows[0][1]), value = value_text(found.rows[0][3]);
@@ -76,11 +88,19 @@ Result<> constant_figures(LintRun& run) {
     const bool one_token = top1.type != Value::Type::null;
     const std::string also_en = one_token ? ", top1_id " + value_text(top1) + " as well" : "",
                       also_es = one_token ? ", y también top1_id " + value_text(top1) : "";
+    const bool one_answer = found.rows[0][5].integer <= 1;
+    const std::string so_en = one_answer ? "the answer does not depend on the prompt"
+                                         : "to the last digit, for different answers",
+                      so_es = one_answer ? "la respuesta no depende de la entrada"
+                                         : "hasta el último dígito, con respuestas distintas";
+    const std::string but_en = unknown ? " (unless they are one text: it is not recorded)" : "",
+                      but_es =
+                          unknown ? " (salvo que sean un mismo texto: no está registrado)" : "";
     run.add("constant_across_prompts", sql,
             field + " of " + place + " is " + value + " for different prompts (" + which + ")" +
-                also_en + ": the answer does not depend on the prompt",
+                also_en + ": " + so_en + but_en,
             field + " de " + place + " es " + value + " para textos de entrada distintos (" +
-                which + ")" + also_es + ": la respuesta no depende de la entrada");
+                which + ")" + also_es + ": " + so_es + but_es);
   }
   return {};
 }
@@ -112,6 +132,30 @@ Result<> collapsed_decode(LintRun& run) {
               "), while prefill gave " + first + " different ones: decode collapses to one token",
           "top1_id de " + phase + " es " + token + " para las " + prompts + " entradas (" + which +
               "), y el prefill dio " + first + " distintos: el decode colapsa a un solo token");
+  return {};
+}
+
+// One token in every step of the decode, whatever the prompt.
+Result<> stuck_decode(LintRun& run) {
+  const KindInfo* readout = run.kind("readout");
+  if (readout == nullptr || readout->find("top1_id") == nullptr) return {};
+  const std::string sql =
+      "SELECT variant, repeat, min(top1_id) AS top1_id, count(DISTINCT prompt) AS prompts,"
+      " count(DISTINCT phase) AS steps, group_concat(DISTINCT prompt) AS which FROM readout"
+      " WHERE phase LIKE 'decode%' AND prompt IS NOT NULL AND top1_id IS NOT NULL" +
+      other_prompts_sql(run.info) +
+      " GROUP BY variant, repeat HAVING min(top1_id) = max(top1_id) AND count(DISTINCT prompt) > 1"
+      " AND count(DISTINCT phase) >= " +
+      std::to_string(kManySteps);
+  TRY_ASSIGN(const Table found, select(run.store, run.info.id, sql));
+  if (found.rows.empty()) return {};
+  const std::string token = value_text(found.rows[0][2]), prompts = value_text(found.rows[0][3]),
+                    steps = value_text(found.rows[0][4]), which = prompts_of(found, 0);
+  run.add("decode_collapsed", sql,
+          "top1_id is " + token + " in all " + steps + " decode steps of all " + prompts +
+              " prompts (" + which + "): decode collapses to one token",
+          "top1_id es " + token + " en los " + steps + " pasos de decode de las " + prompts +
+              " entradas (" + which + "): el decode colapsa a un solo token");
   return {};
 }
 
@@ -161,7 +205,8 @@ Result<> equal_hashes_of_other_tokens(LintRun& run) {
 }
 
 Result<> equal_hashes(LintRun& run, const KindInfo& kind, const std::string& field) {
-  const std::vector<std::string> keys = kind.keys();
+  // What names the prompt in the lines would keep prompts apart.
+  const std::vector<std::string> keys = without(kind.keys(), "prompt_id");
   const std::string name = sql_name(field), view = sql_name(kind.view);
   if (has(keys, "phase")) {
     const std::string group = "variant, repeat, " + list_sql(keys) + ", " + name;
@@ -437,6 +482,7 @@ Result<std::vector<Lint>> lints(Store& store, int64_t run) {
   TRY(arms_that_ran_one_kernel(context));
   TRY(constant_figures(context));
   TRY(collapsed_decode(context));
+  TRY(stuck_decode(context));
   TRY(hashes(context));
   TRY(zero_differences(context));
   TRY(unseen_errors(context));

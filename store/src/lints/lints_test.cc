@@ -148,9 +148,49 @@ TEST_F(Lints, AnEqualTokenIsSaidBesideAnEqualGap) {
   EXPECT_NE(same[0].message.find("(p1,p2), top1_id 8 as well: the answer"), std::string::npos)
       << same[0].message;
   records[3]["top1_id"] = 9;
+  EXPECT_TRUE(find(run).empty()) << "a short figure may well be equal by chance";
+  records[1]["gap"] = records[3]["gap"] = 1.34019;
   const auto other = find(run);
   ASSERT_EQ(ids(other), std::vector<std::string>{"constant_across_prompts"});
-  EXPECT_NE(other[0].message.find("(p1,p2): the answer"), std::string::npos) << other[0].message;
+  EXPECT_NE(other[0].message.find("(p1,p2): to the last digit, for different answers"),
+            std::string::npos)
+      << other[0].message;
+  records[1]["gap"] = records[3]["gap"] = "NaN";
+  EXPECT_TRUE(find(run).empty()) << "NaN is no figure that two prompts share";
+}
+
+TEST_F(Lints, DecodeMayNotStayAtOneToken) {
+  const auto steps = [](int64_t count, int last) {
+    TestRun run = clean_run();
+    auto& records = run.attempts[0].records;
+    records.clear();
+    double gap = 0.125;
+    for (const std::string prompt : {"p1", "p2"}) {
+      for (int64_t step = 0; step <= count; ++step) {
+        Json record = readout(prompt, step, gap += 0.25);
+        record["top1_id"] = step == 0 ? 127158 : 96965;
+        records["readout"].push_back(record);
+      }
+    }
+    records["readout"].back()["top1_id"] = last;
+    return run;
+  };
+  const auto found = find(steps(8, 96965));
+  ASSERT_EQ(ids(found), std::vector<std::string>{"decode_collapsed"});
+  EXPECT_NE(found[0].message.find("96965 in all 8 decode steps of all 2 prompts (p1,p2)"),
+            std::string::npos)
+      << found[0].message;
+  EXPECT_TRUE(find(steps(8, 7)).empty());
+  EXPECT_TRUE(find(steps(3, 96965)).empty()) << "few steps may be alike";
+}
+
+// Lines of GRETA name their prompt, which nobody described as a key.
+TEST_F(Lints, ThePromptsOfTheLinesDoNotKeepThemApart) {
+  TestRun run = clean_run();
+  auto& records = run.attempts[0].records["readout"];
+  for (Json& record : records) record["prompt_id"] = record["request"];
+  records[3]["logits_hash"] = records[1]["logits_hash"];
+  EXPECT_EQ(ids(find(run)), std::vector<std::string>{"hash_equal_across_prompts"});
 }
 
 TEST_F(Lints, DecodeMayNotAnswerOneTokenToEveryPrompt) {

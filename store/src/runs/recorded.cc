@@ -137,6 +137,7 @@ json describe_keys(const Entry& entry) {
                              {"context", "integer", "key"},
                              {"batch", "integer", "key"},
                              {"run", "text", "key"},
+                             {"row", "text", "key"},
                              {"source_line", "integer", "address"},
                              {"source_table", "text", "address"}};
   json kinds = json::object();

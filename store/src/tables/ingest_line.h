@@ -22,7 +22,7 @@ enum class LineState {  // the numbers are those of span.state
   duplicate_keys = 1,  // one key twice in the object: the last wins
   nonstandard = 2,     // see above
   blank = 3,           // white space only
-  torn = 4,            // the last line of a file, without its newline
+  torn = 4,            // the last line of a file, without its newline, and no whole object
   invalid = 5,         // no JSON object
 };
 std::string_view to_string(LineState state);
