@@ -96,7 +96,11 @@ class Run {
                         std::all_of(cells.rows.begin(), cells.rows.end(),
                                     [](const auto& row) { return row.status == "ok"; });
     if (cells.interrupted) return interrupted(cells);
-    TRY_ASSIGN(const auto gates, store::evaluate_gates(store_, name_, p_.spec.expect));
+    const auto measured = store::evaluate_gates(store_, name_, p_.spec.expect,
+                                                [this] { return cancel_.requested(); });
+    if (!measured && measured.error().exit_code == static_cast<int>(Exit::interrupted))
+      return interrupted(cells);
+    TRY_ASSIGN(const auto gates, measured);
     const std::string note = cells.error ? cells.error->str() : "";
     TRY(store_.finish_run(name_, all_ok ? store::RunStatus::complete : store::RunStatus::failed,
                           note.substr(0, note.find('\n'))));

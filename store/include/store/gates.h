@@ -2,7 +2,10 @@
 // Gates: what a spec expects of a run (`expect:`). A gate that found no row has measured nothing,
 // and that is never a pass.
 
+#include <cstdint>
+#include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +27,8 @@ struct Bound {
   std::string compare = "le";  // le, lt, ge, gt, eq, ne
   double limit = 0;
   std::string limit_field;  // a field of the same record; "" means `limit`
+  // A limit that was given as a whole number: `limit` has no room for all of one above 2^53.
+  std::optional<int64_t> whole = {};
 };
 
 struct Gate {
@@ -85,8 +90,10 @@ struct GateMistake {
 Result<std::vector<GateMistake>> check_gates(const std::vector<Gate>& gates);
 
 // Evaluates and stores them with the run (replacing earlier outcomes of the same run).
+// `cancelled` is asked now and then; true ends it with Exit::interrupted, and nothing is stored.
 Result<std::vector<GateOutcome>> evaluate_gates(Store& store, std::string_view run,
-                                                const std::vector<Gate>& gates);
+                                                const std::vector<Gate>& gates,
+                                                const std::function<bool()>& cancelled = {});
 Result<std::vector<GateOutcome>> stored_gates(Store& store, int64_t run);
 // What `--run` must say for the outcome's query: the run, or "" where the query names its runs.
 std::string query_scope(const GateOutcome& outcome, const std::string& run);

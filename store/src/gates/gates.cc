@@ -37,11 +37,27 @@ Result<> keep(Database& db, int64_t run, const std::vector<GateOutcome>& outcome
   return transaction.commit();
 }
 
+// While it lives, every query of the store asks.
+class AskedByQueries {
+ public:
+  AskedByQueries(Store::Impl& impl, std::function<bool()> cancelled) : impl_(impl) {
+    impl_.cancelled = std::move(cancelled);
+  }
+  ~AskedByQueries() { impl_.cancelled = nullptr; }
+  AskedByQueries(const AskedByQueries&) = delete;
+  AskedByQueries& operator=(const AskedByQueries&) = delete;
+
+ private:
+  Store::Impl& impl_;
+};
+
 }  // namespace
 
 Result<std::vector<GateOutcome>> evaluate_gates(Store& store, std::string_view run,
-                                                const std::vector<Gate>& gates) {
+                                                const std::vector<Gate>& gates,
+                                                const std::function<bool()>& cancelled) {
   TRY(store.impl().must_write());
+  const AskedByQueries asked(store.impl(), cancelled);
   TRY_ASSIGN(const int64_t id, run_id(store.impl().db, run));
   TRY_ASSIGN(auto kinds, load_kinds(store));
   kinds.push_back(cells_kind());
@@ -53,6 +69,7 @@ Result<std::vector<GateOutcome>> evaluate_gates(Store& store, std::string_view r
           Error{.message = "two gates are called `" + gate.id + "`", .line = gate.line});
     }
     outcomes.push_back(measure_gate(GateInput{store, id, kinds}, gate));
+    if (cancelled && cancelled()) return fail(Exit::interrupted, "interrupted");
   }
   TRY(keep(store.impl().db, id, outcomes));
   return outcomes;

@@ -76,8 +76,16 @@ Result<KindScope> KindScope::make(const GateInput& input, const KindInfo& kind, 
     }
   }
   if (!gate.where.empty()) {
-    if (auto checked = scope.select("SELECT 1" + scope.from() + " LIMIT 0"); !checked) {
-      return fail(Exit::usage, "`where`: " + checked.error().message);
+    // In brackets, as every query has it, and bare: what closes a bracket of ours is no condition.
+    const std::string bare = "SELECT 1 FROM " + kind.source() + " WHERE " + gate.where;
+    if (const auto checked = scope.prepare("SELECT 1" + scope.from()); !checked) {
+      if (!scope.prepare(bare + "\n"))
+        return fail(Exit::usage, "`where`: " + checked.error().message);
+      return fail(Exit::usage, "`where`: it must be one condition, and nothing after it");
+    }
+    if (const auto checked = scope.prepare(bare); !checked) {
+      return fail(Exit::usage,
+                  "`where`: it must be one condition by itself: " + checked.error().message);
     }
   }
   return scope;
@@ -85,6 +93,12 @@ Result<KindScope> KindScope::make(const GateInput& input, const KindInfo& kind, 
 
 Result<Table> KindScope::select(const std::string& sql) const {
   return input.store.query(sql, input.run);
+}
+
+Result<> KindScope::prepare(const std::string& sql) const {
+  const RowSink nothing{.columns = [](const std::vector<std::string>&) { return false; },
+                        .row = [](const std::vector<Value>&) { return false; }};
+  return input.store.query(sql, input.run, nothing);
 }
 
 std::string KindScope::from(const std::string& also) const {

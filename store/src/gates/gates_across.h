@@ -15,9 +15,10 @@ struct KindScope {
   const Gate& gate;
   std::vector<std::string> columns;  // of the view, context columns first
 
-  // Checks `per` and that `where` is an SQL condition over the view.
+  // Checks `per` and that `where` is one SQL condition over the view, and nothing else.
   static Result<KindScope> make(const GateInput& input, const KindInfo& kind, const Gate& gate);
   Result<Table> select(const std::string& sql) const;
+  Result<> prepare(const std::string& sql) const;  // and does not run it
   // " FROM kind WHERE (where) AND (also)"
   std::string from(const std::string& also = "") const;
   // variant, prompt, repeat and the kind's keys: what names a row to people.

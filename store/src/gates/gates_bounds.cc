@@ -29,11 +29,37 @@ bool is_lower(const Bound& bound) { return bound.compare == "ge" || bound.compar
 
 std::string limit_sql(const Bound& bound) {
   if (!bound.limit_field.empty()) return sql_name(bound.limit_field);
+  if (bound.whole) return std::to_string(*bound.whole);
   if (std::isinf(bound.limit)) return bound.limit > 0 ? "9e999" : "-9e999";
   return number_text(bound.limit);
 }
 
+std::string limit_text(const Bound& bound) {
+  if (!bound.limit_field.empty()) return bound.limit_field;
+  return bound.whole ? std::to_string(*bound.whole) : number_text(bound.limit);
+}
+
+Exact limit_of(const Bound& bound) {
+  return bound.whole ? static_cast<Exact>(*bound.whole) : static_cast<Exact>(bound.limit);
+}
+
+// |a - b|: abs() fails for the least integer.
+std::string distance_sql(const std::string& a, const std::string& b) {
+  return "max(" + a + " - " + b + ", " + b + " - " + a + ")";
+}
+
 }  // namespace
+
+Exact exact(const Value& value) {
+  if (!is_number(value)) return std::numeric_limits<Exact>::quiet_NaN();
+  return value.type == Value::Type::integer ? static_cast<Exact>(value.integer)
+                                            : static_cast<Exact>(value.real);
+}
+
+std::string is_number_sql(const std::string& value) {
+  return "(typeof(" + value + ") IN ('integer', 'real') AND " + value + " > -9e999 AND " + value +
+         " < 9e999)";
+}
 
 Result<GateBounds> GateBounds::of(const Gate& gate) {
   GateBounds out;
@@ -47,6 +73,10 @@ Result<GateBounds> GateBounds::of(const Gate& gate) {
     }
     if (bound.limit_field.empty() && std::isnan(bound.limit)) {
       return fail(Exit::usage, "its limit is no number");
+    }
+    if (!bound.limit_field.empty() && bound.limit_field == gate.field) {
+      return fail(Exit::usage, "`" + bound.compare + "`: `" + gate.field +
+                                   "` is compared with itself: it says nothing");
     }
   }
   if (out.bounds_.size() == 1) return out;
@@ -62,17 +92,18 @@ Result<GateBounds> GateBounds::of(const Gate& gate) {
 
 bool GateBounds::upper() const { return find_comparison(only().compare)->upper; }
 
-bool GateBounds::holds(double value) const {
-  return !std::isnan(value) && std::all_of(bounds_.begin(), bounds_.end(), [&](const Bound& bound) {
-    return compares(value, bound.compare, bound.limit);
-  });
+bool GateBounds::holds(Exact value) const {
+  return std::isfinite(value) &&
+         std::all_of(bounds_.begin(), bounds_.end(), [&](const Bound& bound) {
+           return compares(value, bound.compare, limit_of(bound));
+         });
 }
 
-double GateBounds::room(double value) const {
-  double least = std::numeric_limits<double>::infinity();
-  if (std::isnan(value)) return -least;
+Exact GateBounds::room(Exact value) const {
+  Exact least = std::numeric_limits<Exact>::infinity();
+  if (!std::isfinite(value)) return -least;
   for (const Bound& bound : bounds_) {
-    const double over = value - bound.limit;
+    const Exact over = value - limit_of(bound);
     least = std::min(least, bound.compare == "eq"   ? -std::abs(over)
                             : bound.compare == "ne" ? std::abs(over)
                             : is_lower(bound)       ? over
@@ -84,19 +115,17 @@ double GateBounds::room(double value) const {
 std::string GateBounds::text() const {
   std::vector<std::string> parts;
   for (const Bound& bound : bounds_) {
-    parts.push_back(compare_sign(bound.compare) + " " +
-                    (bound.limit_field.empty() ? number_text(bound.limit) : bound.limit_field));
+    parts.push_back(compare_sign(bound.compare) + " " + limit_text(bound));
   }
   return joined(parts, ", ");
 }
 
 std::string GateBounds::holds_sql(const std::string& value) const {
-  const std::string number(kIsNumber);
-  std::string when = "typeof(" + value + ") " + number;
+  std::string when = is_number_sql(value);
   std::vector<std::string> conditions;
   for (const Bound& bound : bounds_) {
     const std::string limit = limit_sql(bound);
-    if (!bound.limit_field.empty()) when += " AND typeof(" + limit + ") " + number;
+    if (!bound.limit_field.empty()) when += " AND " + is_number_sql(limit);
     conditions.push_back(value + " " + compare_sign(bound.compare) + " " + limit);
   }
   return "CASE WHEN " + when + " THEN " + joined(conditions, " AND ") + " ELSE 0 END";
@@ -105,20 +134,23 @@ std::string GateBounds::holds_sql(const std::string& value) const {
 std::string GateBounds::order_sql(const std::string& value) const {
   const Bound& bound = only();
   const std::string limit = limit_sql(bound);
+  const std::string numbers =
+      is_number_sql(value) + ", " + (has_field() ? is_number_sql(limit) + ", " : "");
   // Between two: the worst is the one with the least room to either.
   if (bounds_.size() == 2) {
-    return "min(" + value + " - " + limit + ", " + limit_sql(bounds_[1]) + " - " + value + ")";
+    return numbers + "min(" + value + " - " + limit + ", " + limit_sql(bounds_[1]) + " - " + value +
+           ")";
   }
-  if (bound.compare == "eq") return "abs(" + value + " - " + limit + ") DESC";
-  if (bound.compare == "ne") return "abs(" + value + " - " + limit + ")";
-  if (!has_field()) return value + (upper() ? " DESC" : "");
+  if (bound.compare == "eq") return numbers + distance_sql(value, limit) + " DESC";
+  if (bound.compare == "ne") return numbers + distance_sql(value, limit);
+  if (!has_field()) return numbers + value + (upper() ? " DESC" : "");
   // Bounds differ from record to record: the worst is the one that uses most of its own.
-  return upper() ? "CASE WHEN " + limit + " > 0 THEN " + value + " * 1.0 / " + limit + " ELSE " +
-                       value + " * 9e99 END DESC"
-                 : value + " - " + limit;
+  return numbers + (upper() ? "CASE WHEN " + limit + " > 0 THEN " + value + " * 1.0 / " + limit +
+                                  " ELSE " + value + " * 9e99 END DESC"
+                            : value + " - " + limit);
 }
 
-bool compares(double value, std::string_view compare, double limit) {
+bool compares(Exact value, std::string_view compare, Exact limit) {
   if (compare == "le") return value <= limit;
   if (compare == "lt") return value < limit;
   if (compare == "ge") return value >= limit;

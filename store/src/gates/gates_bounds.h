@@ -1,6 +1,7 @@
 #pragma once
 // The comparisons of a gate with `metric`: one, or a lower and an upper number.
 
+#include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,8 +11,13 @@
 
 namespace greta::store {
 
-// SQL that is true of a number.
-inline constexpr std::string_view kIsNumber = "IN ('integer', 'real')";
+// Holds every 64-bit integer and every double exactly.
+using Exact = long double;
+static_assert(std::numeric_limits<Exact>::digits >= 64);
+Exact exact(const Value& value);  // NaN for what is no finite number
+
+// SQL that is 1 for a finite number and 0 for all else: NULL, a text, an infinity.
+std::string is_number_sql(const std::string& value);
 
 class GateBounds {
  public:
@@ -22,15 +28,15 @@ class GateBounds {
   bool has_field() const { return !only().limit_field.empty(); }
   // The limit is an upper one: larger values are worse.
   bool upper() const;
-  // NaN keeps no bound.
-  bool holds(double value) const;
-  // How far the value is from breaking a bound, negative where it does; of NaN the least. Numbers
-  // alone.
-  double room(double value) const;
+  // Only a finite number keeps a bound.
+  bool holds(Exact value) const;
+  // How far the value is from breaking a bound, negative where it does; of what is no finite number
+  // the least. Numbers alone.
+  Exact room(Exact value) const;
   std::string text() const;  // "<= 2", ">= 0.9, <= 1.1"
 
-  // SQL for values that are SQL: whether the value keeps every bound (0 for what is no number), and
-  // an order in which the worst comes first.
+  // SQL for values that are SQL: whether the value keeps every bound (0 where it or its limit is no
+  // finite number), and an order in which the worst comes first, after what is no number.
   std::string holds_sql(const std::string& value) const;
   std::string order_sql(const std::string& value) const;
 
@@ -38,7 +44,7 @@ class GateBounds {
   std::vector<Bound> bounds_;
 };
 
-bool compares(double value, std::string_view compare, double limit);
+bool compares(Exact value, std::string_view compare, Exact limit);
 std::string compare_sign(std::string_view compare);  // le -> "<="
 
 }  // namespace greta::store

@@ -93,7 +93,7 @@ TEST(GateCheck, FindsMistakesAndNamesTheNearest) {
       {where("readout", "stepp = 0"), "where", What::unknown_name, "did you mean `step`?"},
       {where("readout", "step >"), "where", What::wrong, "syntax error"},
       {where("readout", "step = 0; DROP TABLE x"), "where", What::wrong, "syntax error"},
-      {where("foreign_kind", "(y > 3"), "where", What::wrong, "syntax error"},
+      {where("foreign_kind", "(y > 3"), "where", What::wrong, "incomplete input"},
       {per("readout", "layr"), "per", What::unknown_name, "readout has no `layr`"},
       {per("readout", "promt"), "per", What::unknown_name, "did you mean `prompt`?"},
       {metric("readout", "gpa"), "metric", What::unknown_name, "did you mean `gap`?"},

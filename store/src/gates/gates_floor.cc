@@ -23,6 +23,18 @@ double excess(const Judgement& judgement) {
                              : std::numeric_limits<double>::max();
 }
 
+bool is_numeric(const FieldInfo& field) {
+  return field.type == "integer" || field.type == "real" || field.type == "number";
+}
+
+// Why two figures of a numeric field are not near each other, whatever a floor says; "" when the
+// floor decides.
+std::string no_number(const Value& a, const Value& b, const Judgement& judgement) {
+  if (!is_number(a)) return "which is no finite number";
+  if (!is_number(b)) return "which is no finite number there";
+  return std::isfinite(judgement.floor) ? "" : "whose repeats are no finite numbers";
+}
+
 }  // namespace
 
 Result<> check_floor(const KindScope& scope) {
@@ -58,18 +70,25 @@ Result<GateOutcome> measure_floor(const KindScope& scope) {
 
   const RecordPair* worst = nullptr;
   Judgement of_worst;
+  std::string why_worst;
   for (const RecordPair& pair : pairs.pairs) {
+    const Value& value = (*pair.values_a)[pairs.field];
     Judgement judgement;
-    if ((*pair.values_a)[pairs.field].type == Value::Type::null) {
+    std::string why;
+    if (value.type == Value::Type::null) {
       judgement.difference = std::numeric_limits<double>::quiet_NaN();  // the partner has it
     } else {
       judgement = judges[pair.variant].judge(pairs.field, *pair.values_a, *pair.values_b);
+      if (is_numeric(scope.kind.fields[pairs.field]))
+        why = no_number(value, (*pair.values_b)[pairs.field], judgement);
+      if (!why.empty()) judgement = {.difference = std::numeric_limits<double>::quiet_NaN()};
     }
     ++outcome.rows;
     outcome.failed += judgement.verdict == Verdict::diverged ? 1 : 0;
     if (worst != nullptr && excess(judgement) <= excess(of_worst)) continue;
     worst = &pair;
     of_worst = judgement;
+    why_worst = why;
   }
   const std::string a = shown((*worst->values_a)[pairs.field]);
   const std::string b = shown((*worst->values_b)[pairs.field]);
@@ -91,7 +110,7 @@ Result<GateOutcome> measure_floor(const KindScope& scope) {
       (has_size ? ", difference " + number_text(of_worst.difference) + ", floor " +
                       number_text(of_worst.floor)
                 : "") +
-      pairs.notes();
+      (why_worst.empty() ? "" : ", " + why_worst) + pairs.notes();
   return outcome;
 }
 

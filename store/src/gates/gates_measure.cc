@@ -7,6 +7,7 @@
 #include "gates/gates_across.h"
 #include "gates/gates_bounds.h"
 #include "gates/gates_ratio.h"
+#include "runs/query.h"
 #include "text/markdown.h"
 
 namespace greta::store {
@@ -52,27 +53,35 @@ Result<GateOutcome> measure_records(const KindScope& scope, const GateBounds& bo
   outcome.limit = bounds.text() + (limit_is_column ? " = " + value_text(row[at + 1]) : "");
   outcome.where = row_place(worst, 0, scope.place_columns());
   outcome.status = outcome.failed == 0 ? GateStatus::pass : GateStatus::fail;
-  const std::string what = field + " = " + outcome.measured;
+  std::string what = field + " = " + outcome.measured;
+  if (!is_number(row[at])) {
+    what += ", which is no finite number";
+  } else if (limit_is_column && !is_number(row[at + 1])) {
+    what += ", and its limit `" + bounds.only().limit_field + "` = " + value_text(row[at + 1]) +
+            " is no finite number";
+  }
   outcome.message = outcome.failed == 0
                         ? "all " + std::to_string(outcome.rows) + " records hold; nearest: " + what
                         : std::to_string(outcome.failed) + " of " + std::to_string(outcome.rows) +
-                              " records do not hold; worst: " + what +
-                              (is_number(row[at]) ? "" : ", which is no number");
+                              " records do not hold; worst: " + what;
   return outcome;
 }
 
 // An aggregate over all records, or over each group of `per`.
 Result<GateOutcome> measure_aggregate(const KindScope& scope, const GateBounds& bounds) {
   const Gate& gate = scope.gate;
-  const std::string name = sql_name(gate.field), number(kIsNumber);
-  const bool extreme = gate.agg == "max" || gate.agg == "min";
+  const std::string name = sql_name(gate.field);
+  const bool extreme = gate.agg == "max" || gate.agg == "min", counts = gate.agg == "count";
   const std::string groups = joined(sql_names(gate.per), ", ");
-  std::string value =
-      (gate.agg == "mean" ? "avg" : gate.agg) + "(" + (gate.agg == "count" ? "*" : name) + ")";
+  std::string value = (gate.agg == "mean" ? "avg" : gate.agg) + "(" + name + ")";
   std::string from = scope.from();
   if (gate.agg == "median") {
-    value = "avg(CASE WHEN value_rank IN ((value_count + 1) / 2, (value_count + 2) / 2) THEN " +
-            name + " END)";
+    const std::string middle =
+        "(CASE WHEN value_rank IN ((value_count + 1) / 2, (value_count + 2) / 2) THEN " + name +
+        " END)";
+    // One in the middle stays as it is: a mean of whole numbers is a double.
+    value = "CASE WHEN min" + middle + " = max" + middle + " THEN max" + middle + " ELSE avg" +
+            middle + " END";
     const std::string parted = groups.empty() ? "" : "PARTITION BY " + groups;
     from = " FROM (SELECT *, row_number() OVER (" + parted + " ORDER BY " + name +
            ") AS value_rank, count(*) OVER (" + parted + ") AS value_count" + from + ")";
@@ -83,13 +92,12 @@ Result<GateOutcome> measure_aggregate(const KindScope& scope, const GateBounds& 
   if (bounds.has_field()) {
     const std::string column = sql_name(bound.limit_field);
     limit_columns = std::string(bounds.upper() ? ", min(" : ", max(") + column + ") AS " +
-                    sql_name("limit_value") + ", count(DISTINCT " + column + "), sum(typeof(" +
-                    column + ") NOT " + number + ")";
+                    sql_name("limit_value") + ", count(DISTINCT " + column + "), sum(NOT " +
+                    is_number_sql(column) + ")";
   }
   GateOutcome outcome{.id = gate.id};
   std::string sql = "SELECT " + (groups.empty() ? "" : groups + ", ") + value +
-                    " AS value, count(*), sum(typeof(" + name + ") NOT " + number + ")" +
-                    limit_columns;
+                    " AS value, count(*), sum(NOT " + is_number_sql(name) + ")" + limit_columns;
   // With max() or min() the bare columns are those of the row that has it.
   std::vector<std::string> bare;
   for (const std::string& column : scope.place_columns()) {
@@ -109,13 +117,20 @@ Result<GateOutcome> measure_aggregate(const KindScope& scope, const GateBounds& 
   std::vector<std::string> place = gate.per;
   place.insert(place.end(), bare.begin(), bare.end());
   bool found = false, worst_holds = true;
-  int64_t unusable = 0;
+  int64_t unusable = 0, counted = 0;
+  std::string nothing_counted_in;
   for (size_t i = 0; i < table.rows.size(); ++i) {
     const auto& row = table.rows[i];
     outcome.rows += row[value_at + 1].integer;
     if (row[value_at + 1].integer == 0) continue;
-    if (gate.agg != "count") unusable += row[value_at + 2].integer;
-    const double measured = to_double(row[value_at]);
+    const Exact measured = exact(row[value_at]);
+    if (counts) {
+      counted += row[value_at].integer;
+      if (measured == 0 && nothing_counted_in.empty())
+        nothing_counted_in = row_place(table, i, gate.per);
+    } else {
+      unusable += row[value_at + 2].integer;
+    }
     bool holds = bounds.holds(measured);
     std::string limit = bounds.text();
     if (bounds.has_field()) {
@@ -124,8 +139,8 @@ Result<GateOutcome> measure_aggregate(const KindScope& scope, const GateBounds& 
         return fail(Exit::usage, "`" + bound.limit_field + "` has several values in one group (" +
                                      row_place(table, i, gate.per) + "): use `per` to part them");
       }
-      holds = compares(measured, bound.compare, to_double(row[limit_at]));
-      limit = compare_sign(bound.compare) + " " + number_text(to_double(row[limit_at]));
+      holds = std::isfinite(measured) && compares(measured, bound.compare, exact(row[limit_at]));
+      limit = compare_sign(bound.compare) + " " + value_text(row[limit_at]);
     }
     outcome.failed += holds ? 0 : 1;
     if (found && (holds || !worst_holds)) continue;  // the first failed one is the worst
@@ -136,31 +151,51 @@ Result<GateOutcome> measure_aggregate(const KindScope& scope, const GateBounds& 
     outcome.where = row_place(table, i, place);
   }
   if (outcome.rows == 0) {
-    return not_measured(
-        gate,
-        no_rows_message(scope) + (gate.agg == "count" ? "; to expect that none is wrong, let every "
-                                                        "record hold instead of counting"
-                                                      : ""),
-        outcome.query);
+    return not_measured(gate,
+                        no_rows_message(scope) + (counts ? "; to expect that none is wrong, let "
+                                                           "every record hold instead of counting"
+                                                         : ""),
+                        outcome.query);
+  }
+  if (counts && counted == 0) {
+    return not_measured(gate,
+                        "none of " + std::to_string(outcome.rows) + " " + scope.kind.name +
+                            " records has a value of " + gate.field + ": nothing was counted",
+                        outcome.query);
   }
   const std::string what = gate.agg + "(" + gate.field + ")";
   if (unusable > 0) {
-    std::string bad = "typeof(" + name + ") NOT " + number;
-    if (bounds.has_field()) bad += " OR typeof(" + sql_name(bound.limit_field) + ") NOT " + number;
-    outcome.query = "SELECT " + joined(sql_names(scope.place_columns()), ", ") + ", " + name +
-                    scope.from(bad) + " LIMIT 10";
+    std::vector<std::string> judged;
+    if (!counts) judged.push_back(gate.field);
+    if (bounds.has_field()) judged.push_back(bound.limit_field);
+    std::vector<std::string> are_numbers;
+    for (const std::string& one : sql_names(judged)) are_numbers.push_back(is_number_sql(one));
+    const auto place_columns = scope.place_columns();
+    std::vector<std::string> columns = place_columns;
+    columns.insert(columns.end(), judged.begin(), judged.end());
+    outcome.query = "SELECT " + joined(sql_names(columns), ", ") +
+                    scope.from("NOT (" + joined(are_numbers, " AND ") + ")") + " ORDER BY " +
+                    joined(are_numbers, ", ") + " LIMIT 10";
     TRY_ASSIGN(const Table bad_rows, scope.select(outcome.query));
+    size_t bad = place_columns.size();
+    while (is_number(bad_rows.rows.at(0).at(bad))) ++bad;
     outcome.status = GateStatus::fail;
     outcome.failed = unusable;
-    outcome.measured = value_text(bad_rows.rows.at(0).back());
-    outcome.where = row_place(bad_rows, 0, scope.place_columns());
+    outcome.measured = value_text(bad_rows.rows[0][bad]);
+    outcome.where = row_place(bad_rows, 0, place_columns);
     outcome.message = std::to_string(unusable) + " of " + std::to_string(outcome.rows) +
-                      " records hold no number, so " + what + " has no meaning";
+                      " records hold no finite number, so " + what +
+                      " has no meaning; first: " + columns[bad] + " = " + outcome.measured;
     return outcome;
   }
   outcome.status = outcome.failed == 0 ? GateStatus::pass : GateStatus::fail;
   outcome.message =
       what + " = " + outcome.measured + " over " + std::to_string(outcome.rows) + " records";
+  if (outcome.failed == 0 && !nothing_counted_in.empty()) {
+    outcome.status = GateStatus::not_measured;
+    outcome.where = nothing_counted_in;
+    outcome.message += "; nothing was counted in " + nothing_counted_in;
+  }
   if (!gate.per.empty()) {
     outcome.message += " in " + std::to_string(table.rows.size()) + " groups, of which " +
                        std::to_string(outcome.failed) + " do not hold";
@@ -260,11 +295,36 @@ Result<GateOutcome> measure_distinct(const KindScope& scope,
   return outcome;
 }
 
+// The record kinds that the SQL reads, where it reads nothing else of the run and none of them has
+// a record: that such a query finds nothing wrong says nothing. "" where that is not so.
+Result<std::string> kinds_without_records(const GateInput& input, const std::string& sql) {
+  TRY_ASSIGN(const auto views, views_read(input.store, sql, input.run));
+  std::vector<std::string> kinds;
+  for (const std::string& view : views) {
+    const auto kind = std::find_if(input.kinds.begin(), input.kinds.end(),
+                                   [&](const KindInfo& one) { return one.view == view; });
+    if (kind == input.kinds.end()) return std::string();
+    TRY_ASSIGN(const Table any,
+               input.store.query("SELECT 1 FROM " + kind->source() + " LIMIT 1", input.run));
+    if (!any.rows.empty()) return std::string();
+    kinds.push_back(kind->name);
+  }
+  return joined(kinds, " or ");
+}
+
 Result<GateOutcome> measure_sql(const GateInput& input, const Gate& gate) {
   GateOutcome outcome{.id = gate.id, .limit = "true", .query = gate.sql};
   TRY_ASSIGN(const Table table, input.store.query(gate.sql, input.run));
   if (table.rows.empty() || table.columns.empty()) {
     return not_measured(gate, "the query gave no row: nothing was measured", gate.sql);
+  }
+  TRY_ASSIGN(const std::string kinds, kinds_without_records(input, gate.sql));
+  if (!kinds.empty()) {
+    return not_measured(gate,
+                        "no " + kinds +
+                            " record: nothing was measured; to expect that there is none, ask the "
+                            "view `records`",
+                        gate.sql);
   }
   outcome.rows = static_cast<int64_t>(table.rows.size());
   size_t shown = 0;

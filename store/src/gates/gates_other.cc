@@ -72,7 +72,9 @@ Result<> add_selected(const KindScope& scope, const RunInfo& run, const std::str
   };
   const auto selected = scope.input.store.select(selector);
   if (!selected) {
-    say(selected.error().message);
+    const std::string& why = selected.error().message;
+    const bool hinted = why.find("did you mean") != std::string::npos;
+    say(why + (hinted ? "" : did_you_mean(selector, {"baseline"})));
   } else if (selected->run == run.id) {
     say("`" + selector + "` is this run itself");
   } else {

@@ -145,6 +145,12 @@ std::string GatePairs::notes() const {
   if (reused > 0) {
     out += "; " + count_text(reused, "taken from the cache (--force runs them again)");
   }
+  for (const VariantPair& variant : other.variants) {
+    if (variant.same) continue;
+    out += "; no arm is the same in both: " + variant.a + " is compared with " + variant.b +
+           ", by " + variant.note;
+    break;
+  }
   return out;
 }
 

@@ -479,5 +479,61 @@ TEST_F(GatePartners, TheReportAndJUnitGiveTheCommand) {
   EXPECT_EQ((*kept)[1].query, (*outcomes)[1].query);
 }
 
+TEST_F(GatePartners, AFigureThatIsNoFiniteNumberIsWithinNoFloor) {
+  for (const std::string bad : {"NaN", "Infinity"}) {
+    TestRun both = clean_run();
+    both.milestone = "T" + bad;
+    both.attempts[0].records["readout"][1]["gap"] = bad;
+    accept(both);
+    const GateOutcome same = judge(both, within_floor("readout.gap", baseline()));
+    EXPECT_EQ(same.status, GateStatus::fail) << same.message;
+    EXPECT_EQ(same.failed, 1);
+    EXPECT_TRUE(has(same.message, "gap = " + bad + " beside " + bad)) << same.message;
+    EXPECT_TRUE(has(same.message, "which is no finite number")) << same.message;
+    TestRun good = clean_run();
+    good.milestone = both.milestone;
+    const GateOutcome there = judge(good, within_floor("readout.gap", baseline()));
+    EXPECT_EQ(there.failed, 1);
+    EXPECT_TRUE(has(there.message, "no finite number there")) << there.message;
+    // A text is what it says.
+    TestRun text = both;
+    text.attempts[0].records["readout"][1]["gap"] = 0.625;
+    text.attempts[0].records["readout"][1]["top1_text"] = bad;
+    accept(text);
+    EXPECT_EQ(judge(text, within_floor("readout.top1_text", baseline())).status, GateStatus::pass);
+  }
+  // A repeat of the partner that is none makes no floor under which everything is.
+  TestRun repeats = clean_run();
+  repeats.attempts.push_back(clean_attempt({}, 1));
+  repeats.attempts[1].records["readout"][0]["gap"] = "NaN";
+  accept(repeats);
+  const GateOutcome far = judge(scaled(2), within_floor("readout.gap", baseline()));
+  EXPECT_EQ(far.failed, 4) << far.message;
+}
+
+TEST_F(GatePartners, ArmsThatShareNothingAreNamed) {
+  TestRun other = clean_run();
+  other.attempts[0].axes = {{kKernelAxis, "manual"}};
+  accept(other);
+  TestRun mine = clean_run();
+  mine.attempts[0].axes = {{kKernelAxis, "fused"}};
+  for (const Gate& gate :
+       {ratio("readout.gap", baseline(), 0.9, 1.1), within_floor("readout.gap", baseline())}) {
+    const GateOutcome outcome = judge(mine, gate);
+    EXPECT_TRUE(has(outcome.message, std::string("no arm is the same in both: ") + kKernelAxis +
+                                         "=fused is compared with " + kKernelAxis + "=manual"))
+        << outcome.message;
+    EXPECT_FALSE(has(judge(other, gate).message, "no arm is the same"));
+  }
+}
+
+TEST_F(GatePartners, ASlipInBaselineIsPointedAt) {
+  for (const auto& [name, hint] : {std::pair{"baselin", true}, std::pair{"elsewhere", false}}) {
+    const GateOutcome outcome = judge(clean_run(), within_floor("readout.gap", the_run(name)));
+    EXPECT_EQ(outcome.status, GateStatus::not_measured);
+    EXPECT_EQ(has(outcome.message, "did you mean `baseline`?"), hint) << outcome.message;
+  }
+}
+
 }  // namespace
 }  // namespace greta::store

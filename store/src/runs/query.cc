@@ -1,5 +1,7 @@
 // Store::query: SQL of people over the documented views, on a connection of its own.
 
+#include "runs/query.h"
+
 #include <algorithm>
 #include <cctype>
 
@@ -103,7 +105,7 @@ class CancelHandler {
 
 Result<> Store::query(std::string_view sql, int64_t run, const RowSink& sink) {
   TRY_ASSIGN(Database* const db, reader_of(*impl_));
-  const CancelHandler handler(*db, sink.cancelled);
+  const CancelHandler handler(*db, sink.cancelled ? sink.cancelled : impl_->cancelled);
   TRY(show_run(*impl_, *db, run, sql));
   TRY_ASSIGN(Statement statement,
              prepare_reading(*db, sql, run < 0 ? Sees::every_run : Sees::one_run));
@@ -122,6 +124,24 @@ Result<> Store::query(std::string_view sql, int64_t run, const RowSink& sink) {
     if (!*row) return {};
     for (size_t i = 0; i < values.size(); ++i) values[i] = value_of(statement, static_cast<int>(i));
     if (!sink.row(values)) return {};
+  }
+}
+
+Result<std::set<std::string>> views_read(Store& store, std::string_view sql, int64_t run) {
+  TRY_ASSIGN(Database* const db, reader_of(store.impl()));
+  TRY(show_run(store.impl(), *db, run, sql));
+  std::set<std::string> readers, out;
+  TRY(prepare_reading(*db, sql, Sees::one_run, &readers));
+  TRY_ASSIGN(Statement names,
+             db->prepare("SELECT name FROM temp.sqlite_master WHERE type = 'view'"));
+  while (true) {
+    TRY_ASSIGN(const bool row, names.step());
+    if (!row) return out;
+    const std::string name = names.string(0);
+    const bool read = std::any_of(readers.begin(), readers.end(), [&](const std::string& one) {
+      return sqlite3_stricmp(one.c_str(), name.c_str()) == 0;
+    });
+    if (read) out.insert(name);
   }
 }
 

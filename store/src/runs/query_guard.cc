@@ -17,6 +17,7 @@ constexpr const char* kReadsOnly = "a query can only read: SELECT, WITH, VALUES,
 
 struct Guard {
   std::string refusal;
+  std::set<std::string>* readers = nullptr;
 
   int refuse(std::string why) {
     if (refusal.empty()) refusal = std::move(why);
@@ -25,13 +26,15 @@ struct Guard {
 };
 
 int authorize(void* data, int action, const char* first, const char* second, const char*,
-              const char*) {
+              const char* inside) {
   auto& guard = *static_cast<Guard*>(data);
   const std::string_view name = first == nullptr ? "" : first;
   switch (action) {
     case SQLITE_SELECT:
     case SQLITE_RECURSIVE:
+      return SQLITE_OK;
     case SQLITE_READ:
+      if (guard.readers != nullptr && inside != nullptr) guard.readers->insert(inside);
       return SQLITE_OK;
     case SQLITE_FUNCTION: {
       const std::string_view function = second == nullptr ? "" : second;
@@ -179,10 +182,11 @@ Result<> make_reader(Database& db) {
       " pragma_index_list('run'), pragma_index_info('run'), pragma_function_list");
 }
 
-Result<Statement> prepare_reading(Database& db, std::string_view sql, Sees sees) {
+Result<Statement> prepare_reading(Database& db, std::string_view sql, Sees sees,
+                                  std::set<std::string>* readers) {
   if (sees == Sees::one_run && names_main(sql))
     return fail(Exit::usage, "`main.` holds every run and this query sees one: leave it out");
-  Guard guard;
+  Guard guard{.refusal = {}, .readers = readers};
   struct Guarded {
     sqlite3* db;
     ~Guarded() { sqlite3_set_authorizer(db, nullptr, nullptr); }

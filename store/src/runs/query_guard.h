@@ -1,6 +1,8 @@
 #pragma once
 // What the SQL of people may do: read. Prepares one statement behind SQLite's authorizer.
 
+#include <set>
+#include <string>
 #include <string_view>
 
 #include "db/sqlite.h"
@@ -13,6 +15,9 @@ enum class Sees {
 };
 // Once for a connection on which such SQL will run.
 Result<> make_reader(Database& db);
-Result<Statement> prepare_reading(Database& db, std::string_view sql, Sees sees);
+// Errors (usage): no SQL, several statements, SQL that does not only read. `readers` gets the views
+// and WITH clauses, as the SQL spells them, that read a table.
+Result<Statement> prepare_reading(Database& db, std::string_view sql, Sees sees,
+                                  std::set<std::string>* readers = nullptr);
 
 }  // namespace greta::store

@@ -3,6 +3,7 @@
 // as the store was opened), `reader` runs the SQL of people, read-only and behind an authorizer.
 
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,6 +23,7 @@ struct Store::Impl {
   int64_t reader_scope = -1;               // the run that the reader's TEMP views show; -1 all
   int64_t reader_schema = -1;              // PRAGMA schema_version that those views were made for
   std::vector<RunView> reader_views = {};  // that no query has named yet
+  std::function<bool()> cancelled = {};    // asked by queries whose sink has nobody to ask
   int64_t came_from = newest_version();    // the version that the file had before it was opened
   bool is_new = false;  // made by this opening and still with a rollback journal: see settle()
 
