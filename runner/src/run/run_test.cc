@@ -249,6 +249,37 @@ TEST_F(Experiment, GatesDecideTheExitCode) {
   EXPECT_EQ(worse(130, 2), 130);
 }
 
+// Names of kinds that only the engine knows are judged by its records: the message says where the
+// spec has them.
+TEST_F(Experiment, AGateOverWhatNoRecordHasIsPointedAt) {
+  folder_.write("a.yaml", "name: a\nargv: [\"{engine}\"]\noutputs: [{glob: stdout, kind: mine}]\n");
+  folder_.script("mine.sh", "echo '{\"x\": 1, \"limit\": 2}'");
+  const struct {
+    const char *gate, *place, *hint;
+  } kCases[] = {
+      {"metric: mine.x, le: limit", "", ""},
+      {"metric: mine.xx, le: 2", "6:26: ", "did you mean `x`?"},
+      {"metric: mne.x, le: 2", "6:26: ", "did you mean `mine`?"},
+      {"metric: mine.x, le: limmit", "6:38: ", "did you mean `limit`?"},
+      {"metric: mine.x, le: 2, where: y > 0", "6:48: ", "no such column: y"},
+      {"metric: mine.x, le: 2, agg: max, per: varian", "6:56: ", "did you mean `variant`?"},
+      {"sql: SELECT xx < 2 FROM mine", "6:23: ", "no such column: xx"},
+      {"distinct: [mine.x, mine.y]", "6:28: ", "no field `y`"},
+  };
+  for (const auto& one : kCases) {
+    const auto file = folder_.write(
+        "P.yaml",
+        "schema: 1\nmilestone: P\nmodel: {file: model.gguf}\nprompts: [{id: a, text: x}]"
+        "\nengine: {binary: mine.sh, adapter: a}\nexpect: [{id: g, " +
+            std::string(one.gate) + "}]\n");
+    const std::string place = one.place;
+    EXPECT_EQ(run(file).value_or(-1), place.empty() ? 0 : 2) << one.gate << "\n" << printed_;
+    if (place.empty()) continue;
+    EXPECT_NE(printed_.find("P.yaml:" + place), std::string::npos) << printed_;
+    EXPECT_NE(printed_.find(one.hint), std::string::npos) << printed_;
+  }
+}
+
 TEST_F(Experiment, AnInjectedFaultIsReenactedNotExecuted) {
   // contract.sh has no GRETA_INJECT; the rule is the flag's, whatever the engine.
   EXPECT_EQ(provenance_of({{"GRETA_INJECT", "kv_layer_base"}}), "reenacted");
@@ -308,6 +339,29 @@ TEST_F(Experiment, AChangedModelIsAnotherExperiment) {
   folder_.write("model.gguf", "not a model, but SOME bytes");  // the same length
   EXPECT_EQ(run(file).value_or(-1), 0);
   EXPECT_EQ(query("SELECT count(*), sum(cached) FROM cells"), "4|0\n");
+}
+
+TEST_F(Experiment, AnEndlessGateCanBeInterrupted) {
+  const auto gate = [&](const std::string& limit) {
+    return spec(
+        "expect: [{id: g, sql: 'WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 "
+        "FROM c" +
+        limit + ") SELECT max(x) > 0 FROM c'}]\n");
+  };
+  Cancel cancel;
+  std::thread later([&] {
+    for (int i = 0; i < 300 && query("SELECT count(*) FROM cells") != "2\n"; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    cancel.request();
+  });
+  EXPECT_EQ(run(gate(""), {}, &cancel).value_or(-1), 130);
+  later.join();
+  EXPECT_EQ(query("SELECT status, (SELECT count(*) FROM gates) FROM runs"), "interrupted|0\n");
+  EXPECT_EQ(query("SELECT status, count(*) FROM cells GROUP BY status"), "ok|2\n");
+  EXPECT_EQ(run(gate(" LIMIT 9")).value_or(-1), 0);
+  EXPECT_EQ(query("SELECT sum(cached), (SELECT group_concat(status) FROM gates) FROM cells"),
+            "2|pass\n");
 }
 
 TEST_F(Experiment, InterruptedItKeepsWhatIsDoneAndGoesOn) {

@@ -42,7 +42,9 @@ class GateReader {
 
   store::Gate read() {
     gate_.line = node_.place.line;
+    gate_.places[""] = to_string(node_.place);
     if (!map_.valid()) return gate_;
+    for (const auto& entry : node_.entries) gate_.places[entry.key] = to_string(entry.value.place);
     if (const YamlNode* id = map_.get("id")) {
       gate_.id = read_name(*id, map_.path("id"), problems_).value_or("");
     } else if (node_.find("id") == nullptr) {
@@ -50,7 +52,7 @@ class GateReader {
     }
     if (!choose_form()) return gate_;
     if (const YamlNode* where = map_.get("where")) {
-      gate_.where = read_text_not_empty(*where, map_.path("where"), problems_).value_or("");
+      gate_.where = read_words(*where, map_.path("where"), problems_).value_or("");
     }
     if (const YamlNode* per = map_.get("per")) read_per(*per);
     switch (gate_.form) {
@@ -75,7 +77,7 @@ class GateReader {
         break;
       case Form::sql:
         if (const YamlNode* sql = map_.get("sql")) {
-          gate_.sql = read_text_not_empty(*sql, map_.path("sql"), problems_).value_or("");
+          gate_.sql = read_words(*sql, map_.path("sql"), problems_).value_or("");
         }
         break;
     }
@@ -141,6 +143,11 @@ class GateReader {
 
   void read_per(const YamlNode& per) {
     gate_.per = read_texts(per, map_.path("per"), OneIsEnough::yes, problems_);
+    const auto boolean = std::find_if(per.items.begin(), per.items.end(), is_boolean);
+    if (is_boolean(per) || boolean != per.items.end()) {
+      const YamlNode& it = is_boolean(per) ? per : *boolean;
+      problems_.add(it.place, "`" + map_.path("per") + "` names fields, got " + describe(it));
+    }
     for (const std::string& field : gate_.per) {
       if (is_identifier(field)) continue;
       problems_.add(per.place,
@@ -204,9 +211,13 @@ class GateReader {
       const auto text = read_text(*value, map_.path(key), problems_);
       if (!text) continue;
       if (const auto number = parse_number(*text)) {
-        gate_.bounds.push_back({key, *number, ""});
-      } else if (is_identifier(*text)) {
+        gate_.bounds.push_back({key, *number, "", parse_integer(*text)});
+      } else if (is_identifier(*text) && !is_boolean(*value)) {
         gate_.bounds.push_back({key, 0, *text});
+        if (*text == gate_.field) {
+          problems_.add(value->place, "`" + map_.path(key) + "` compares `" + printable(*text) +
+                                          "` with itself: it says nothing");
+        }
       } else {
         problems_.add(value->place, "`" + map_.path(key) + "` must be a number or a field of the " +
                                         "record, got `" + printable(*text) + "`");
@@ -231,7 +242,11 @@ class GateReader {
     const store::Bound& high = gate_.bounds[upper_first ? 0 : 1];
     const bool closed = low.compare == "ge" && high.compare == "le";
     if (!low.limit_field.empty() || !high.limit_field.empty()) return;
-    if (low.limit > high.limit || (low.limit == high.limit && !closed)) {
+    const auto value_of = [](const store::Bound& bound) {
+      return bound.whole ? static_cast<long double>(*bound.whole) : bound.limit;
+    };
+    const long double from = value_of(low), to = value_of(high);
+    if (from > to || (from == to && !closed)) {
       problems_.add(
           node_.find(high.compare)->place,
           "nothing is between `" + low.compare + "` and `" + high.compare + "` of `" + name_ + "`");
@@ -263,10 +278,14 @@ class GateReader {
     if (node.kind != YamlNode::Kind::map) {
       const std::string wish = "`baseline`, a run or milestone, or an arm such as {AXIS: value}";
       if (!expect_kind(node, YamlNode::Kind::scalar, map_.path(key), wish, problems_)) return;
-      const auto text = read_text_not_empty(node, map_.path(key), problems_);
+      const auto text = read_words(node, map_.path(key), problems_);
       if (!text) return;
       gate_.partner.what = *text == "baseline" ? What::baseline : What::run;
-      if (gate_.partner.what == What::run) gate_.partner.run = *text;
+      if (gate_.partner.what == What::baseline) return;
+      gate_.partner.run = *text;
+      if (const std::string hint = did_you_mean(*text, {"baseline"}); !hint.empty())
+        warn(node,
+             "`" + map_.path(key) + "`: `" + printable(*text) + "` is the name of a run" + hint);
       return;
     }
     gate_.partner.what = What::arm;
@@ -380,6 +399,11 @@ class GateReader {
     gate_.across = read_texts(across, map_.path("across"), OneIsEnough::yes, problems_);
     for (const std::string& axis : gate_.across) {
       const auto known = axes();
+      if (std::count(gate_.across.begin(), gate_.across.end(), axis) > 1) {
+        problems_.add(across.place,
+                      "`" + map_.path("across") + "` names `" + printable(axis) + "` twice");
+        break;
+      }
       if (std::count(known.begin(), known.end(), axis)) continue;
       problems_.add(across.place, "`" + map_.path("across") + "`: `" + printable(axis) +
                                       "` is no axis of the matrix" + did_you_mean(axis, known));
@@ -417,8 +441,12 @@ void check_in_store(const std::vector<Readable>& readable, const std::vector<sto
     const YamlNode* value = gate.node->find(mistake.key);
     const Place& place = (value == nullptr ? gate.node : value)->place;
     const std::string text = "`" + gate.name + "." + mistake.key + "`: " + mistake.message;
+    // Whatever the engine: greta writes the cells itself.
+    const store::Gate& read = gates[mistake.gate];
+    const bool of_cells =
+        read.kind == "cells" || (!read.fields.empty() && read.fields[0].starts_with("cells."));
     if (mistake.what == What::wrong ||
-        (mistake.what == What::unknown_name && records == RecordsKnown::yes)) {
+        (mistake.what == What::unknown_name && (records == RecordsKnown::yes || of_cells))) {
       problems.add(place, text);
     } else if (mistake.what == What::unknown_name || records == RecordsKnown::yes) {
       warnings.push_back(to_string(place) + ": " + text);

@@ -22,8 +22,8 @@ using Matrix = std::vector<std::pair<std::string, std::vector<std::string>>>;
 // Mistakes: no or several forms, a key that the form has no use for, ids given twice, metrics that
 // are not `kind.field`, bounds that are no one comparison and no range, SQL that is none or writes,
 // a field that a record of greta's does not have. Warnings: a kind that greta's engine does not
-// write, `all` over what is no boolean, a timing compared with a number; of another engine, fields
-// that greta's record lacks.
+// write, `all` over what is no boolean, a timing compared with a number, a run whose name is nearly
+// `baseline`; of another engine, fields that greta's record lacks.
 std::vector<store::Gate> read_expect(const YamlNode& list, const Matrix& matrix,
                                      RecordsKnown records, Problems& problems,
                                      std::vector<std::string>& warnings);

@@ -102,6 +102,17 @@ std::optional<std::string> read_text_not_empty(const YamlNode& node, std::string
   return std::nullopt;
 }
 
+std::optional<std::string> read_words(const YamlNode& node, std::string_view name,
+                                      Problems& problems) {
+  const bool number = !node.quoted && parse_number(node.text).has_value();
+  if (node.kind != YamlNode::Kind::scalar || !(number || is_boolean(node)))
+    return read_text_not_empty(node, name, problems);
+  problems.add(node.place, "`" + std::string(name) + "` must be a text, got the " +
+                               (number ? "number " : "boolean ") + describe(node) +
+                               " (in quotes it is one)");
+  return std::nullopt;
+}
+
 std::optional<std::string> read_name(const YamlNode& node, std::string_view name,
                                      Problems& problems) {
   if (node.kind == YamlNode::Kind::scalar && is_name(node.text)) return node.text;
@@ -207,6 +218,20 @@ std::optional<double> parse_number(std::string_view text) {
     return std::nullopt;
   }
   return value;
+}
+
+std::optional<int64_t> parse_integer(std::string_view text) {
+  int64_t value = 0;
+  const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (ec != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+bool is_boolean(const YamlNode& node) {
+  if (node.kind != YamlNode::Kind::scalar || node.quoted) return false;
+  static constexpr std::string_view kBooleans[] = {"true",  "True",  "TRUE",
+                                                   "false", "False", "FALSE"};
+  return std::find(std::begin(kBooleans), std::end(kBooleans), node.text) != std::end(kBooleans);
 }
 
 bool is_identifier(std::string_view text) {

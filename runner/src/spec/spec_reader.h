@@ -39,6 +39,9 @@ std::optional<std::string> read_text(const YamlNode& node, std::string_view name
                                      Problems& problems);
 std::optional<std::string> read_text_not_empty(const YamlNode& node, std::string_view name,
                                                Problems& problems);
+// The same of what YAML takes for a text: 5 and true are none unless they are in quotes.
+std::optional<std::string> read_words(const YamlNode& node, std::string_view name,
+                                      Problems& problems);
 // Letters, digits, `.`, `_` and `-`, beginning with a letter or digit: usable in file names.
 std::optional<std::string> read_name(const YamlNode& node, std::string_view name,
                                      Problems& problems);
@@ -62,6 +65,9 @@ std::vector<std::string> read_texts(const YamlNode& node, std::string_view name,
 
 // A decimal number in a whole text ("1e-5"); nothing when it is not one, NaN and infinity included.
 std::optional<double> parse_number(std::string_view text);
+std::optional<int64_t> parse_integer(std::string_view text);  // the same of a whole one: "-12"
+// A scalar without quotes that YAML takes for true or false.
+bool is_boolean(const YamlNode& node);
 bool is_identifier(std::string_view text);  // [A-Za-z_][A-Za-z0-9_]*
 bool is_name(std::string_view text);        // what read_name accepts
 // Without leading zeros, signs or other decoration; nothing when it is not one or too large.

@@ -126,6 +126,68 @@ TEST(SpecSchema, RefusesEverySpecWithAMistakeOfStructure) {
   EXPECT_GT(files, 30u);
 }
 
+// One gate at a time, so that one mistake does not hide that another is taken.
+TEST(SpecSchema, AgreesWithTheReaderOnGates) {
+  const JsonSchema schema("spec.schema.json");
+  const TestFolder folder;
+  const std::string gap = "metric: readout.gap, ", error = "metric: attn_decode_verify.rel_l2, ";
+  const auto judge = [&](const std::string& gate, bool good) {
+    const fs::path file = folder.write(
+        "s.yaml",
+        "schema: 1\nmilestone: M\nmodel: {file: m.gguf}\nprompts: [{id: a, text: Hi}]\n"
+        "matrix: {GRETA_TRACE_STAGE: ['0', '1'], decode.threads: [1, 2]}\n"
+        "expect: [{id: g, " +
+            gate + "}]\n");
+    const auto spec = load_spec(file, {.working_folder = kRoot});
+    EXPECT_EQ(spec.has_value(), good) << gate << ": " << (spec ? "" : spec.error().str());
+    EXPECT_EQ(spec ? 6 : spec.error().line, 6) << gate;
+    EXPECT_EQ(schema.accepts(file), good) << gate << "\n" << schema.why();
+  };
+  for (const std::string& gate :
+       {gap + "le: 1", gap + "le: '1'", gap + "le: entropy", gap + "ge: 9007199254740993",
+        gap + "ge: -1.5, lt: 2", gap + "agg: count, ge: 1", gap + "ratio_to: '5', le: 1",
+        gap + "ratio_to: B3.20@recorded, ge: 0.9, le: 1.1", gap + "within_floor_of: baseline",
+        gap + "agg: max, per: [prompt, step], where: step > 0, le: 1",
+        gap + "agg: median, ratio_to: {decode.threads: 1}, gt: 1", gap + "le: 1, where: '1'",
+        error + "le: bound", std::string("metric: readout.readout_mismatch, all: true"),
+        std::string("distinct: [attn_decode_verify.q_hash, attn_decode_verify.k_hash]"),
+        std::string("distinct: readout.logits_hash, across: decode.threads, per: phase"),
+        std::string("distinct: [readout.logits_hash], across: [decode.threads, "
+                    "GRETA_TRACE_STAGE]"),
+        std::string("sql: SELECT nan = 0 FROM readout")}) {
+    judge(gate, true);
+  }
+  for (const std::string& gate :
+       {gap + "ratio_to: 5, le: 1",
+        gap + "ratio_to: true, le: 1",
+        gap + "within_floor_of: true",
+        gap + "within_floor_of: 3.21",
+        gap + "ge: true",
+        gap + "ge: false",
+        gap + "le: 1, where: 5",
+        gap + "le: 1, where: true",
+        gap + "le: 1, per: true, agg: max",
+        gap + "le: 1, per: [step, true], agg: max",
+        std::string("sql: 1"),
+        std::string("distinct: readout.logits_hash"),
+        std::string("distinct: [readout.logits_hash]"),
+        std::string("distinct: [readout.gap, readout.gap]"),
+        std::string("distinct: [readout.logits_hash, readout.gap], across: decode.threads"),
+        std::string("distinct: readout.logits_hash, across: [decode.threads, decode.threads]"),
+        std::string("distinct: [attn_decode_verify.q_hash, attn_decode_verify.k_hash], per: layer"),
+        gap + "sql: SELECT 1",
+        gap + "le: 1, sql: SELECT 1",
+        gap + "le: 1, distinct: readout.gap",
+        std::string("sql: SELECT 1, distinct: [readout.gap, readout.entropy]"),
+        gap + "agg: count, ratio_to: baseline, le: 1",
+        gap + "ratio_to: baseline, le: entropy",
+        gap + "ge: 0, le: entropy",
+        gap + "gt: entropy, lt: 9",
+        gap + "le: 1, ge: 0, eq: 1"}) {
+    judge(gate, false);
+  }
+}
+
 TEST(AdapterSchema, AgreesWithTheReader) {
   const JsonSchema schema("adapter.schema.json");
   size_t good = 0, bad = 0;

@@ -74,6 +74,41 @@ TEST(SpecWarnings, RecordsThatTheEngineDoesNotWrite) {
   EXPECT_EQ(of_gate("metric: cells.wall_s, agg: count, ge: 1"), Lines{});
 }
 
+TEST(SpecWarnings, ASlipInBaseline) {
+  const TestFolder folder;
+  const auto of = [&](const std::string& partner) {
+    return warnings(folder,
+                    "prompts: [{id: a, text: Hi}]\nexpect: [{id: g, metric: readout.gap, "
+                    "within_floor_of: " +
+                        partner + "}]\n");
+  };
+  EXPECT_EQ(of("baselin"), (Lines{"5:56: `expect[0].within_floor_of`: `baselin` is the name of a "
+                                  "run (did you mean `baseline`?)"}));
+  EXPECT_EQ(of("baseline"), Lines{});
+  EXPECT_EQ(of("B3.20"), Lines{});
+}
+
+// What another engine writes nobody knows before it ran, but greta writes the cells itself.
+TEST(SpecWarnings, WrongNamesOfAnEngineWithAnAdapter) {
+  const TestFolder folder;
+  folder.script("engine.sh", "");
+  folder.write("a.yaml", "name: a\nargv: [\"{engine}\"]\n");
+  const std::string rest =
+      "prompts: [{id: a, text: Hi}]\nengine: {binary: engine.sh, adapter: a}\nexpect: [{id: g, ";
+  EXPECT_EQ(warnings(folder, rest + "metric: readout.gapp, le: 1}]\n").size(), 1u);
+  EXPECT_EQ(warnings(folder, rest + "metric: cells.wall_s, agg: count, per: variant, ge: 1}]\n"),
+            Lines{});
+  for (const std::string gate : {"metric: cells.wal_s, le: 1", "metric: cells.wall_s, le: wal_s",
+                                 "metric: cells.wall_s, le: 1, where: variantt = 'x'",
+                                 "metric: cells.wall_s, agg: max, per: variantt, le: 1"}) {
+    const auto spec = load_spec(folder.write("s.yaml", kHead + rest + gate + "}]\n"),
+                                {.working_folder = PROJECT_ROOT});
+    ASSERT_FALSE(spec) << gate;
+    EXPECT_EQ(spec.error().line, 6) << spec.error().str();
+    EXPECT_NE(spec.error().message.find("did you mean"), std::string::npos) << spec.error().str();
+  }
+}
+
 TEST(SpecWarnings, VariablesThatNothingUses) {
   const TestFolder folder;
   EXPECT_EQ(warnings(folder, "prompts: [{id: a, text: Hi}]\nvars: {N: 1}\n"),

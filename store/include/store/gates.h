@@ -54,6 +54,8 @@ struct Gate {
   Partner partner;                  // floor; metric, where it is a ratio
   std::string sql;
   int line = 0;  // place in the spec, for messages
+  // "FILE:LINE:COLUMN" of the values that the spec gives, by key; of the gate itself for "".
+  std::map<std::string, std::string> places = {};
 };
 
 const std::vector<std::string>& gate_aggregates();  // max, min, mean, median, sum, count

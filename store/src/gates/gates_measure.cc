@@ -420,6 +420,25 @@ std::string unknown_kind(const GateInput& input, const Gate& gate, const Error& 
          (hint == std::string::npos ? "" : error.message.substr(hint));
 }
 
+// Where the spec says what the error is about: "experiments/x.yaml:5:26: ", or "".
+std::string place_of(const Gate& gate, const Error& error) {
+  const auto& says = error.message;
+  std::string key = gate.form == Gate::Form::sql        ? "sql"
+                    : gate.form == Gate::Form::distinct ? "distinct"
+                                                        : "metric";
+  for (const std::string known : {"where", "per"})
+    if (says.starts_with("`" + known + "`: ")) key = known;
+  for (const Bound& bound : gate.bounds) {
+    if (!bound.limit_field.empty() &&
+        says.find("no field `" + printable(bound.limit_field) + "`") != std::string::npos) {
+      key = bound.compare;
+    }
+  }
+  auto at = gate.places.find(key);
+  if (at == gate.places.end()) at = gate.places.find("");
+  return at == gate.places.end() ? "" : at->second + ": ";
+}
+
 Result<GateOutcome> measure(const GateInput& input, const Gate& gate) {
   if (gate.form == Gate::Form::sql) return measure_sql(input, gate);
   std::vector<std::string> fields;
@@ -465,7 +484,7 @@ GateOutcome measure_gate(const GateInput& input, const Gate& gate) {
     }
     return GateOutcome{.id = gate.id,
                        .status = GateStatus::error,
-                       .message = outcome.error().message,
+                       .message = place_of(gate, outcome.error()) + outcome.error().message,
                        .query = gate.sql};
   }
   const bool judged = outcome->status == GateStatus::pass || outcome->status == GateStatus::fail;
