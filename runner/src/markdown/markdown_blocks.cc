@@ -1,8 +1,10 @@
 #include "markdown/markdown_blocks.h"
 
 #include <algorithm>
+#include <map>
 
 #include "markdown/cmark_tree.h"
+#include "markdown/table_row.h"
 
 namespace greta::runner {
 namespace {
@@ -74,9 +76,34 @@ void place_paragraph_before(std::vector<MarkdownBlock>& blocks, int first_line) 
   blocks[blocks.size() - 2].last_line = blocks.back().line - 1;
 }
 
-}  // namespace
+// Says of the rows which cells have no head, and which line would fit its table if a `|` in a code
+// span were a letter. Those lines, with that `|` escaped; nothing where there is none.
+std::map<int, std::string> compare_with_lines(const std::vector<std::string>& lines,
+                                              std::vector<MarkdownBlock>& blocks) {
+  std::map<int, std::string> mended;
+  for (MarkdownBlock& block : blocks) {
+    const size_t heads = block.header.cells.size();
+    for (MarkdownRow& row : block.rows) {
+      if (row.line < 1 || static_cast<size_t>(row.line) > lines.size()) continue;
+      const std::string& line = lines[static_cast<size_t>(row.line) - 1];
+      WrittenRow written = written_row(line, /*keep_code=*/false);
+      row.code_ends_cell = !written.in_code.empty();
+      if (written.cells.size() <= heads) continue;
+      const size_t whole = written_row(line, /*keep_code=*/true).cells.size();
+      if (row.code_ends_cell && whole == heads) {
+        std::string escaped = line;
+        for (size_t i = written.in_code.size(); i-- > 0;)
+          escaped.insert(written.in_code[i], 1, '\\');
+        mended[row.line] = escaped;
+      }
+      row.excess.assign(written.cells.begin() + static_cast<std::ptrdiff_t>(heads),
+                        written.cells.end());
+    }
+  }
+  return mended;
+}
 
-std::vector<MarkdownBlock> markdown_blocks(std::string_view text) {
+std::vector<MarkdownBlock> read_blocks(std::string_view text) {
   const CmarkDocument document = parse_markdown(text);
   std::vector<MarkdownBlock> out;
   const CmarkWalk iter(cmark_iter_new(document.root.get()));
@@ -102,6 +129,35 @@ std::vector<MarkdownBlock> markdown_blocks(std::string_view text) {
       place_paragraph_before(out, cmark_node_get_start_line(node));
     }
   }
+  return out;
+}
+
+}  // namespace
+
+std::vector<std::string> markdown_lines(std::string_view text) {
+  std::vector<std::string> out;
+  for (size_t at = 0; at <= text.size();) {
+    const size_t end = std::min(text.find_first_of("\r\n", at), text.size());
+    out.emplace_back(text.substr(at, end - at));
+    at = end + (text.substr(end, 2) == "\r\n" ? 2 : 1);
+  }
+  return out;
+}
+
+std::vector<MarkdownBlock> markdown_blocks(std::string_view text) {
+  std::vector<MarkdownBlock> out = read_blocks(text);
+  std::vector<std::string> lines = markdown_lines(text);
+  const std::map<int, std::string> mended = compare_with_lines(lines, out);
+  if (mended.empty()) return out;
+  std::string again;
+  for (size_t i = 0; i < lines.size(); ++i) {
+    const auto line = mended.find(static_cast<int>(i) + 1);
+    again += (line == mended.end() ? lines[i] : line->second) + "\n";
+  }
+  out = read_blocks(again);
+  compare_with_lines(markdown_lines(again), out);
+  for (MarkdownBlock& block : out)
+    for (MarkdownRow& row : block.rows) row.is_mended = mended.contains(row.line);
   return out;
 }
 

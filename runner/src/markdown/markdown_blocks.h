@@ -9,7 +9,10 @@ namespace greta::runner {
 
 struct MarkdownRow {
   int line = 0;
-  std::vector<std::string> cells;
+  std::vector<std::string> cells;        // one for every head
+  std::vector<std::string> excess = {};  // under no head, as they are written; GitHub hides them
+  bool code_ends_cell = false;           // a `|` in a code span ends a cell
+  bool is_mended = false;                // such a `|` was taken as a letter: so the row fits
 };
 
 struct MarkdownBlock {
@@ -22,6 +25,9 @@ struct MarkdownBlock {
   MarkdownRow header;    // of a table, and …
   std::vector<MarkdownRow> rows;
 };
+
+// Lines end as Markdown's do: \n, \r\n, or \r alone.
+std::vector<std::string> markdown_lines(std::string_view text);
 
 // In the order of the text. An item is one paragraph of a list. Any bytes are a Markdown text.
 std::vector<MarkdownBlock> markdown_blocks(std::string_view text);

@@ -272,13 +272,8 @@ std::string heading_language(std::string_view heading) {
   return {};
 }
 
-ReportText::ReportText(std::string_view text) : blocks(markdown_blocks(text)) {
-  // Lines end as Markdown's do, so that the blocks' numbers are of these: \n, \r\n, or \r alone.
-  for (size_t at = 0; at <= text.size();) {
-    const size_t end = std::min(text.find_first_of("\r\n", at), text.size());
-    lines.emplace_back(text.substr(at, end - at));
-    at = end + (text.substr(end, 2) == "\r\n" ? 2 : 1);
-  }
+ReportText::ReportText(std::string_view text)
+    : lines(markdown_lines(text)), blocks(markdown_blocks(text)) {
   taken.assign(lines.size() + 1, false);
 }
 
