@@ -1,7 +1,7 @@
 #include "past/report_cell.h"
 
 #include <algorithm>
-#include <array>
+#include <iterator>
 #include <utility>
 
 #include "past/past_names.h"
@@ -11,8 +11,6 @@ namespace {
 
 constexpr size_t kLongestNumber = 64;  // with its unit
 
-using Written = std::pair<std::string_view, std::string_view>;
-
 bool take_front(std::string& text, std::string_view front) {
   if (!text.starts_with(front)) return false;
   text.erase(0, front.size());
@@ -20,117 +18,120 @@ bool take_front(std::string& text, std::string_view front) {
   return true;
 }
 
-void replace_all(std::string& text, std::string_view what, std::string_view with) {
-  for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + with.size()))
-    text.replace(at, what.size(), with);
-}
+struct Measured {
+  WrittenNumber number;
+  std::string unit;
+};
 
-// "2×10⁻³", "2 · 10^-3" as "2e-3"; anything else as it is.
-void join_power_of_ten(std::string& text) {
-  for (const std::string_view times : {"×", "·", "x", "*"}) {
-    const size_t at = text.find(times);
-    if (at == std::string::npos) continue;
-    std::string before = text.substr(0, at), behind = text.substr(at + times.size());
-    trim(before);
+// A number and the unit that stands behind it: "180 s", "2×10⁻³ s", "3x".
+Measured measured(const std::string& text, const NumberMarks& marks) {
+  const auto says = [](const WrittenNumber& number) {
+    return !number.json.empty() || !number.readings.empty();
+  };
+  Measured out{.number = written_number(text, marks), .unit = {}};
+  if (says(out.number) || text.size() > kLongestNumber) return out;
+  for (size_t end = text.size(); end-- > 1;) {
+    std::string behind = text.substr(end), before = text.substr(0, end);
     trim(behind);
-    if (before.empty() || !behind.starts_with("10")) return;
-    std::string exponent = behind.substr(2);
-    const bool raised = exponent.starts_with('^');
-    if (raised) exponent.erase(0, 1);
-    constexpr std::array<Written, 12> kRaised = {{{"⁻", "-"},
-                                                  {"⁺", "+"},
-                                                  {"⁰", "0"},
-                                                  {"¹", "1"},
-                                                  {"²", "2"},
-                                                  {"³", "3"},
-                                                  {"⁴", "4"},
-                                                  {"⁵", "5"},
-                                                  {"⁶", "6"},
-                                                  {"⁷", "7"},
-                                                  {"⁸", "8"},
-                                                  {"⁹", "9"}}};
-    const std::string as_written = exponent;
-    for (const auto& [small, plain] : kRaised) replace_all(exponent, small, plain);
-    // "2×103" is no power: without a mark the digits belong to the ten.
-    if (exponent.empty() || (!raised && exponent == as_written)) return;
-    text = before + "e" + exponent;
-    return;
+    trim(before);
+    const std::string unit = unit_of(behind);
+    if (unit.empty()) continue;
+    WrittenNumber number = written_number(before, marks);
+    if (says(number)) return {.number = std::move(number), .unit = unit};
   }
+  return out;
 }
 
-// Commas (or, with a comma behind them, dots) between groups of three digits away, and a decimal
-// comma as a dot. False where the text has two readings.
-bool settle_commas(std::string& text) {
-  const size_t comma = text.find(',');
-  if (comma == std::string::npos) return true;
-  const size_t begin = text.starts_with('-') ? 1 : 0;
-  const size_t end = std::min(text.find_first_of("eE"), text.size());
-  const size_t dot = text.find('.'), last = text.rfind(',');
-  const char mark = dot != std::string::npos && dot < comma ? '.' : ',';
-  const bool decimal_comma = mark == '.' || (comma == last && dot == std::string::npos);
-  const size_t whole = decimal_comma ? comma : std::min(dot, end);
-  if (decimal_comma && (comma != last || !all_digits(text.substr(comma + 1, end - comma - 1))))
-    return false;
-  std::string digits;
-  size_t group_begin = begin;
-  bool first = true;
-  for (size_t at = begin; at <= whole; ++at) {
-    if (at < whole && text[at] != mark) continue;
-    const std::string group = text.substr(group_begin, at - group_begin);
-    const bool fits = all_digits(group) && (first ? group.size() <= 3 : group.size() == 3);
-    const bool ungrouped = first && at == whole && all_digits(group);
-    if (!fits && !ungrouped) return false;
-    digits += group;
-    first = false;
-    group_begin = at + 1;
+// "20.1 ± 0.3 ms", "20.1 ms +/- 0.3 ms", "(20.1 ± 0.3) ms". False when it is no such pair.
+bool read_spread(std::string text, const NumberMarks& marks, ReportCell& out) {
+  for (const std::string_view sign : {"+/-", "+-"}) replace_all(text, sign, "±");
+  constexpr std::string_view kSign = "±";
+  const size_t at = text.find(kSign);
+  if (at == std::string::npos || at == 0) return false;
+  std::string unit;
+  if (const size_t close = text.find(')'); text[0] == '(' && close != std::string::npos) {
+    unit = text.substr(close + 1);
+    trim(unit);
+    if (!unit.empty() && unit_of(unit).empty()) return false;
+    unit = unit_of(unit);
+    text = text.substr(1, close - 1);
   }
-  // 1,234 is a thousand or one and a bit.
-  const bool two_readings = decimal_comma && mark == ',' && end - comma - 1 == 3 &&
-                            whole - begin <= 3 && text[begin] != '0';
-  if (two_readings) return false;
-  const std::string fraction = whole < end ? "." + text.substr(whole + 1, end - whole - 1) : "";
-  text = text.substr(0, begin) + digits + fraction + text.substr(end);
+  const size_t sign = text.find(kSign);
+  if (sign == std::string::npos) return false;
+  std::string value = text.substr(0, sign), spread = text.substr(sign + kSign.size());
+  trim(value);
+  trim(spread);
+  const Measured a = measured(value, marks), b = measured(spread, marks);
+  if (a.number.json.empty() || b.number.json.empty() || b.number.json[0] == '-') return false;
+  // "20.1 ± 5 %" are points of a percentage, or a part of 20.1: nothing tells.
+  if (a.unit.empty() && b.unit == "percent") return false;
+  out.printed = a.number.json;
+  out.unit = !a.unit.empty() ? a.unit : !b.unit.empty() ? b.unit : unit;
+  out.spread = {.printed = b.number.json, .unit = b.unit.empty() ? out.unit : b.unit};
+  out.proves = a.number.proves;
+  out.proves.add(b.number.proves);
   return true;
-}
-
-// The number that a text is, in the form of JSON; "" when it is none, or has two readings.
-std::string number_in(std::string text) {
-  join_power_of_ten(text);
-  if (text.empty() || text.find_first_not_of("0123456789+-.,eE") != std::string::npos) return {};
-  if (!settle_commas(text)) return {};
-  const size_t begin = text.starts_with('-') ? 1 : 0;
-  if (text.find_first_of("0123456789") >= text.find_first_of("eE")) return {};  // "." is none
-  if (text.substr(begin).starts_with('.')) text.insert(begin, "0");
-  const size_t end = std::min(text.find_first_of("eE"), text.size());
-  if (end > begin && text[end - 1] == '.') text.insert(end, "0");
-  return Json::parse(text, nullptr, /*allow_exceptions=*/false).is_number() ? text : std::string();
 }
 
 }  // namespace
 
-bool all_digits(std::string_view text) {
-  return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
-}
-
 std::string unit_of(std::string_view text) {
-  constexpr Written kUnits[] = {
-      {"s", "s"},         {"ms", "ms"},       {"us", "us"},          {"µs", "us"},
-      {"min", "min"},     {"h", "h"},         {"%", "percent"},      {"x", "x"},
-      {"×", "x"},         {"GB", "GB"},       {"GiB", "GiB"},        {"MB", "MB"},
-      {"MiB", "MiB"},     {"KB", "KB"},       {"KiB", "KiB"},        {"B", "bytes"},
-      {"bytes", "bytes"}, {"tok/s", "tok/s"}, {"tokens/s", "tok/s"}, {"GB/s", "GB/s"}};
+  constexpr std::pair<std::string_view, std::string_view> kUnits[] = {
+      {"s", "s"},           {"ms", "ms"},         {"us", "us"},         {"µs", "us"},
+      {"μs", "us"},         {"ns", "ns"},         {"min", "min"},       {"h", "h"},
+      {"%", "percent"},     {"x", "x"},           {"×", "x"},           {"GB", "GB"},
+      {"GiB", "GiB"},       {"MB", "MB"},         {"MiB", "MiB"},       {"KB", "KB"},
+      {"KiB", "KiB"},       {"B", "B"},           {"M", "M"},           {"bytes", "bytes"},
+      {"TB", "TB"},         {"TiB", "TiB"},       {"tok/s", "tok/s"},   {"tokens/s", "tok/s"},
+      {"t/s", "tok/s"},     {"tokens", "tokens"}, {"GB/s", "GB/s"},     {"GiB/s", "GiB/s"},
+      {"TB/s", "TB/s"},     {"W", "W"},           {"kW", "kW"},         {"J", "J"},
+      {"°C", "°C"},         {"MHz", "MHz"},       {"GHz", "GHz"},       {"nats", "nats"},
+      {"bits", "bits"},     {"GFLOPS", "GFLOPS"}, {"TFLOPS", "TFLOPS"}, {"GFLOP/s", "GFLOPS"},
+      {"TFLOP/s", "TFLOPS"}};
   for (const auto& [name, unit] : kUnits)
     if (name == text) return std::string(unit);
   return {};
 }
 
-void trim(std::string& text) {
-  const auto is_space = [](char c) { return c == ' ' || c == '\t' || c == '\n'; };
-  while (!text.empty() && is_space(text.back())) text.pop_back();
-  while (!text.empty() && is_space(text.front())) text.erase(0, 1);
+std::string unit_under(const std::string& unit, std::string_view name) {
+  if (unit != "B" && unit != "M") return unit;
+  constexpr std::string_view kCounts[] = {"params", "param", "parameters", "parametros"};
+  constexpr std::string_view kSizes[] = {
+      "size", "sizes", "tamano", "bytes", "mem",   "memory",    "memoria", "ram",     "vram",
+      "hbm",  "cache", "buffer", "disk",  "disco", "footprint", "file",    "archivo", "alloc"};
+  bool counts = false, sizes = false;
+  for (const std::string& word : name_words(name)) {
+    counts |= std::find(std::begin(kCounts), std::end(kCounts), word) != std::end(kCounts);
+    sizes |= std::find(std::begin(kSizes), std::end(kSizes), word) != std::end(kSizes);
+  }
+  if (counts == sizes) return {};
+  if (counts) return unit == "B" ? "billion" : "million";
+  return unit == "B" ? "bytes" : "";
 }
 
-ReportCell report_cell(std::string_view cell) {
+bool has_digit(std::string_view text) {
+  if (text.find_first_of("0123456789") != std::string_view::npos) return true;
+  constexpr std::string_view kSigns[] = {"∞", "½", "¼", "¾", "⅓", "⅔", "⅛", "²", "³", "¹", "⁰"};
+  return std::any_of(std::begin(kSigns), std::end(kSigns), [text](std::string_view sign) {
+    return text.find(sign) != std::string_view::npos;
+  });
+}
+
+bool may_be_equal(const ReportCell& a, const ReportCell& b) {
+  if (a.value == b.value) return true;
+  const auto numbers = [](const ReportCell& cell) {
+    std::vector<Json> out;
+    if (cell.value.is_number()) out.push_back(cell.value);
+    for (const std::string& reading : cell.readings) out.push_back(Json::parse(reading));
+    return out;
+  };
+  const std::vector<Json> of_a = numbers(a), of_b = numbers(b);
+  return std::any_of(of_a.begin(), of_a.end(), [&of_b](const Json& one) {
+    return std::find(of_b.begin(), of_b.end(), one) != of_b.end();
+  });
+}
+
+ReportCell report_cell(std::string_view cell, const NumberMarks& marks) {
   ReportCell out;
   std::string text(cell);
   trim(text);
@@ -158,20 +159,18 @@ ReportCell report_cell(std::string_view cell) {
     break;
   }
   out.approx = take_front(rest, "~") || take_front(rest, "≈");
-  take_front(rest, "+");
-  out.printed = number_in(rest);
-  if (out.printed.empty()) {
-    // The unit is what stands behind the number: "180 s", "2×10⁻³ s", "3x".
-    for (size_t end = rest.size();
-         end-- > 1 && rest.size() <= kLongestNumber && out.printed.empty();) {
-      std::string behind = rest.substr(end), before = rest.substr(0, end);
-      trim(behind);
-      trim(before);
-      out.unit = unit_of(behind);
-      if (!out.unit.empty()) out.printed = number_in(before);
-    }
+  if (!rest.starts_with("+-") && !rest.starts_with("+/-")) take_front(rest, "+");
+  if (!read_spread(rest, marks, out)) {
+    const Measured one = measured(rest, marks);
+    out.printed = one.number.json;
+    out.unit = one.unit;
+    out.readings = one.number.readings;
+    out.proves = one.number.proves;
   }
-  if (out.printed.empty()) return {.value = text, .printed = {}, .unit = {}, .bound = {}};
+  if (out.printed.empty()) {
+    return {
+        .value = text, .printed = {}, .unit = {}, .bound = {}, .readings = std::move(out.readings)};
+  }
   out.value = Json::parse(out.printed);
   return out;
 }

@@ -36,6 +36,15 @@ TEST(ReportCells, NumbersWordsAndNothing) {
       {"-2 x 10^4", "-20000.0", "-2e4"},
       {"−inf", "\"-Infinity\"", ""},
       {"1,234", "\"1,234\"", ""},
+      {"1.234", "\"1.234\"", ""},
+      {"-12.345 ms", "\"-12.345 ms\"", ""},
+      {"1.234.567", "1234567", "1234567"},
+      {"0.958", "0.958", "0.958"},
+      {"1.234e-05", "1.234e-05", "1.234e-05"},
+      {"1234.567", "1234.567", "1234.567"},
+      {"0.123.456", "\"0.123.456\"", ""},
+      {"12.34.567", "\"12.34.567\"", ""},
+      {"1.-24", "\"1.-24\"", ""},
       {"1,23,4", "\"1,23,4\"", ""},
       {"1.5,2", "\"1.5,2\"", ""},
       {"2×103", "\"2×103\"", ""},
@@ -60,6 +69,72 @@ TEST(ReportCells, NumbersWordsAndNothing) {
   EXPECT_EQ(report_cell("95 %").unit, "percent");
   EXPECT_EQ(report_cell("2×10⁻³ s").value, 0.002);
   EXPECT_EQ(report_cell("2×10⁻³ s").unit, "s");
+  EXPECT_EQ(report_cell("0,5 nats").value, 0.5);
+  EXPECT_EQ(report_cell("0,5 nats").unit, "nats");
+}
+
+TEST(ReportCells, WhatPointAndCommaMeanIsProvedByOthers) {
+  // The other cells of a table, those around it, and what 1.024 and 1,024 are there.
+  const std::tuple<std::vector<std::string>, std::vector<std::string>, const char*, const char*>
+      cases[] = {
+          {{}, {}, "\"1.024\"", "\"1,024\""},
+          {{"1.234,5"}, {}, "1024", "1.024"},
+          {{"1,234.5"}, {}, "1.024", "1024"},
+          {{"16.384.000"}, {}, "1024", "\"1,024\""},
+          {{"12,345,678"}, {}, "\"1.024\"", "1024"},
+          {{"0.123"}, {}, "1.024", "\"1,024\""},
+          {{"1.5 ms"}, {}, "1.024", "\"1,024\""},
+          {{"12.34 ± 0.1"}, {}, "1.024", "\"1,024\""},
+          {{"0.95866"}, {}, "1.024", "\"1,024\""},
+          {{"6.579e-04"}, {}, "1.024", "\"1,024\""},
+          {{"0,5"}, {}, "\"1.024\"", "1.024"},
+          {{"12.345", "7", "B3.21", "v1.2", "5."}, {}, "\"1.024\"", "\"1,024\""},
+          {{"1.5", "1.234,5"}, {}, "\"1.024\"", "\"1,024\""},  // they contradict each other
+          {{"1.5", "1,5"}, {}, "\"1.024\"", "\"1,024\""},
+          {{}, {"1.5"}, "1.024", "\"1,024\""},
+          {{"1.234,5"}, {"1.5"}, "1024", "1.024"},  // the nearer ones say
+          {{"0,5"}, {"1.5"}, "\"1.024\"", "1.024"},
+      };
+  for (const auto& [near, far, point, comma] : cases) {
+    MarkProofs table, around;
+    for (const std::string& cell : near) table.add(report_cell(cell).proves);
+    for (const std::string& cell : far) around.add(report_cell(cell).proves);
+    const NumberMarks marks = marks_of(table, around);
+    const std::string name = near.empty() ? "" : near[0];
+    EXPECT_EQ(report_cell("1.024", marks).value.dump(), point) << name;
+    EXPECT_EQ(report_cell("1,024", marks).value.dump(), comma) << name;
+  }
+}
+
+TEST(ReportCells, ValuesWithTheirSpread) {
+  const std::tuple<const char*, const char*, const char*, const char*, const char*> cases[] = {
+      {"1234.56 ± 7.89", "1234.56", "", "7.89", ""},
+      {"20.1 +- 0.3 ms", "20.1", "ms", "0.3", "ms"},
+      {"20.1 ms +/- 0.3 ms", "20.1", "ms", "0.3", "ms"},
+      {"(20.1 ± 0.3) ms", "20.1", "ms", "0.3", "ms"},
+      {"20.1 ms ± 5 %", "20.1", "ms", "5", "percent"},
+      {"95 % ± 1 %", "95", "percent", "1", "percent"},
+  };
+  for (const auto& [text, value, unit, spread, of_spread] : cases) {
+    const ReportCell cell = report_cell(text);
+    ASSERT_TRUE(cell.spread) << text;
+    EXPECT_EQ(cell.printed, value) << text;
+    EXPECT_EQ(cell.unit, unit) << text;
+    EXPECT_EQ(cell.spread->printed, spread) << text;
+    EXPECT_EQ(cell.spread->unit, of_spread) << text;
+  }
+  for (const char* text : {"±5", "+-5", "1 ± x", "1.024 ± 0.1", "5 ± -1", "95 ± 1 %", "(1 ± 2) zz"})
+    EXPECT_EQ(report_cell(text).value, text);
+}
+
+TEST(ReportCells, BytesOrBillions) {
+  EXPECT_EQ(unit_under("B", "params"), "billion");
+  EXPECT_EQ(unit_under("M", "n_params"), "million");
+  EXPECT_EQ(unit_under("B", "model size"), "bytes");
+  EXPECT_EQ(unit_under("B", "x"), "");
+  EXPECT_EQ(unit_under("M", "size"), "");
+  EXPECT_EQ(unit_under("B", "size of params"), "");
+  EXPECT_EQ(unit_under("ms", "x"), "ms");
 }
 
 }  // namespace

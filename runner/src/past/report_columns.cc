@@ -5,6 +5,7 @@
 #include <set>
 
 #include "contract/schema.h"
+#include "contract/text.h"
 #include "past/past_names.h"
 #include "past/report_cell.h"
 
@@ -18,7 +19,9 @@ struct Alias {
 // Heads of key columns, in both languages.
 constexpr Alias kKeyHeads[] = {
     {"layer", "layer"},
+    {"layers", "layer"},
     {"capa", "layer"},
+    {"capas", "layer"},
     {"prompt", "prompt"},
     {"prompt_id", "prompt"},
     {"head", "head"},
@@ -114,12 +117,48 @@ std::string without_phase(const std::string& name, std::string& phase) {
       return word == "decode" || (word.starts_with("decode") && all_digits(word.substr(6)));
     });
     if (decode == words.end()) return name;
-    phase = *decode == "decode" ? "decode0" : *decode;
-    words.erase(decode);
+    const auto step = decode + 1;
+    const bool counted = *decode == "decode" && step != words.end() && all_digits(*step);
+    phase = counted ? *decode + *step : *decode == "decode" ? "decode0" : *decode;
+    words.erase(decode, decode + (counted ? 2 : 1));
   }
   std::string out;
   for (const std::string& word : words) out += (out.empty() ? "" : "_") + word;
   return out;
+}
+
+// What stands behind a head's last blank or comma and can be nothing but its unit. Behind a comma a
+// letter is one too: "Power, W".
+constexpr std::string_view kUnitsBehindBlank[] = {"%",     "ms",  "us",       "µs", "μs",  "GB",
+                                                  "GiB",   "MB",  "MiB",      "KB", "KiB", "GB/s",
+                                                  "tok/s", "t/s", "tokens/s", "°C"};
+
+// The unit of a head, taken off `text` where it stands in brackets or behind a comma. Behind a
+// blank the field's name keeps its letters: `decode tok/s` is decode_tok_s.
+std::string take_unit(std::string& text) {
+  for (const auto& [opens, closes] : {std::pair{'(', ')'}, std::pair{'[', ']'}}) {
+    const size_t open = text.rfind(opens);
+    if (open == std::string::npos || !text.ends_with(closes)) continue;
+    const std::string name = text.substr(0, open);
+    const std::string unit =
+        unit_under(unit_of(text.substr(open + 1, text.size() - open - 2)), name);
+    if (unit.empty()) continue;
+    text = name;
+    trim(text);
+    return unit;
+  }
+  if (contains(kUnitsBehindBlank, text)) return unit_of(text);
+  const size_t blank = text.rfind(' ');
+  if (blank == std::string::npos || blank == 0) return {};
+  const std::string behind = text.substr(blank + 1);
+  const bool comma = text[blank - 1] == ',';
+  if (comma && behind != "x" && behind != "×") {
+    const std::string name = text.substr(0, blank - 1);
+    const std::string unit = unit_under(unit_of(behind), name);
+    if (!unit.empty()) text = name;
+    return unit;
+  }
+  return contains(kUnitsBehindBlank, behind) ? unit_of(behind) : std::string();
 }
 
 // Fields that tell a kind: what many kinds have, or what any table may have, does not.
@@ -129,17 +168,24 @@ bool tells(const Field& field) {
          field.name == "entropy";
 }
 
-// Columns of one table whose heads differ are different figures: `gap` and `gap (%)`, `top1` and
-// `top1_id`.
+// Columns of one table are different figures, and no key is said twice: `gap` and `gap (%)`, `top1`
+// and `top1_id`, `Layer` and `Capa`.
 void tell_apart(std::vector<ReportColumn>& columns) {
+  using Use = ReportColumn::Use;
   const auto same = [](const ReportColumn& a, const ReportColumn& b) {
-    return a.use == ReportColumn::Use::field && b.use == a.use && a.name == b.name &&
-           a.keys == b.keys;
+    return b.use == a.use && a.name == b.name && a.keys == b.keys;
   };
+  std::set<std::string> keys;
+  for (ReportColumn& column : columns) {
+    if (column.use != Use::key || keys.insert(column.name).second) continue;
+    column.use = Use::field;
+    column.name = field_name(column.head);
+    if (keys.contains(column.name)) column.name += "_2";
+  }
   for (size_t i = 1; i < columns.size(); ++i) {
     for (size_t j = 0; j < i; ++j) {
       ReportColumn &first = columns[j], &later = columns[i];
-      if (!same(first, later)) continue;
+      if (later.use != Use::field || !same(first, later)) continue;
       if (first.unit != later.unit) {
         ReportColumn& with_unit = later.unit.empty() ? first : later;
         with_unit.name += "_" + plain_name(with_unit.unit);
@@ -149,6 +195,17 @@ void tell_apart(std::vector<ReportColumn>& columns) {
       }
     }
   }
+  // What is still of one name is counted.
+  std::set<std::string> taken;
+  for (ReportColumn& column : columns) {
+    if (column.use != Use::field && column.use != Use::values) continue;
+    const std::string place =
+        (column.use == Use::field ? "field " : "values ") + column.keys.dump() + " " + column.name;
+    std::string ending;
+    for (int count = 2; !taken.insert(place + ending).second; ++count)
+      ending = "_" + std::to_string(count);
+    (column.use == Use::field ? column.name : column.ending) += ending;
+  }
 }
 
 }  // namespace
@@ -157,17 +214,13 @@ ReportColumn report_column(std::string_view head, const std::vector<std::string>
   ReportColumn out;
   std::string text(head);
   trim(text);
-  for (const auto& [opens, closes] : {std::pair{'(', ')'}, std::pair{'[', ']'}}) {
-    const size_t open = text.rfind(opens);
-    if (open == std::string::npos || !text.ends_with(closes)) continue;
-    out.unit = unit_of(text.substr(open + 1, text.size() - open - 2));
-    if (out.unit.empty()) continue;
-    text.erase(open);
-    trim(text);
-  }
+  out.written = text;
+  out.unit = take_unit(text);
   out.head = text;
   const std::string name = plain_name(text);
-  if (const auto key = meaning(kKeyHeads, name); !key.empty()) {
+  // `Step (ms)` is how long it took.
+  const bool is_count = out.unit.empty() || out.unit == "tokens";
+  if (const auto key = meaning(kKeyHeads, name); !key.empty() && is_count) {
     out.use = ReportColumn::Use::key;
     out.name = key;
     return out;
@@ -181,7 +234,11 @@ ReportColumn report_column(std::string_view head, const std::vector<std::string>
     if (!text.starts_with(prompt)) continue;
     const std::string rest = text.substr(prompt.size());
     if (!rest.empty() && rest[0] != ' ') continue;
-    if (!rest.empty()) out = report_column(rest, {});  // "p4_sys decode0_top1"
+    if (!rest.empty()) {  // "p4_sys decode0_top1"
+      out = report_column(rest, {});
+      out.written = head;
+      trim(out.written);
+    }
     if (rest.empty()) out.use = ReportColumn::Use::values;
     out.keys["prompt"] = prompt;
     return out;
@@ -202,6 +259,7 @@ ReportColumn report_column(std::string_view head, const std::vector<std::string>
   } else if (short_name.empty()) {
     field = field_name(text);  // prefill_time is a name of its own
   }
+  if (field.empty()) field = out.unit;  // a head that is `%` and nothing else
   if (contains(kValueHeads, name)) out.use = ReportColumn::Use::values;
   if (contains(kLabelHeads, name) && name.empty() == text.empty())
     out.use = ReportColumn::Use::label;
@@ -239,10 +297,28 @@ std::vector<ReportColumn> report_columns(const std::vector<std::string>& heads,
   return out;
 }
 
+std::string phase_name(std::string_view text) {
+  const std::vector<std::string> words = name_words(text);
+  const std::string all = joined(words, "_");
+  if (all == "prefill" || all == "decode") return all;
+  if (all == "prefill_last" || all == "prefill_ultimo" || all == "ultimo_prefill")
+    return "prefill_last";
+  std::string step = all.starts_with("decode") ? all.substr(6) : "";
+  if (step.starts_with("_step_")) step.erase(0, 6);
+  if (step.starts_with('_')) step.erase(0, 1);
+  const bool counted = all_digits(step) && (step == "0" || step[0] != '0');
+  return counted ? "decode" + step : "";
+}
+
 ReportColumn report_label(std::string_view cell) {
   ReportColumn out = report_column(cell, {});
   if (out.use == ReportColumn::Use::field) return out;
-  return {.name = field_name(out.head), .unit = out.unit, .kind = {}, .head = out.head};
+  return {.name = field_name(out.head),
+          .unit = out.unit,
+          .kind = {},
+          .head = out.head,
+          .written = out.written,
+          .ending = {}};
 }
 
 std::string name_with_unit(const std::string& name, const std::string& unit) {

@@ -21,13 +21,18 @@ struct ReportColumn {
   std::string name;
   Json keys = Json::object();  // phase, prompt, layer that the head itself says
   std::string unit;
-  std::string kind;  // the only kind that has such a column; "" when several may
-  std::string head;  // as it is written, without its unit
+  std::string kind;     // the only kind that has such a column; "" when several may
+  std::string head;     // as it is written, without its unit
+  std::string written;  // with it
+  std::string ending;   // of its fields' names: "_2" in the second column of one prompt
 };
 // `prompts`: ids that the report names. The first column of a table may be a label.
 ReportColumn report_column(std::string_view head, const std::vector<std::string>& prompts);
 std::vector<ReportColumn> report_columns(const std::vector<std::string>& heads,
                                          const std::vector<std::string>& prompts);
+// The phase that a cell or a head is, in the contract's words ("decode 1" is decode1, "Prefill
+// last" is prefill_last, "Decode" is decode); "" when it is none.
+std::string phase_name(std::string_view text);
 // A row's label in a table of metrics, read as the head of a column would be. Always a field.
 ReportColumn report_label(std::string_view cell);
 // The field of a value with this unit: an id has none, so `top1` of 50 % is no `top1_id`.

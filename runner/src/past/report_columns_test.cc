@@ -59,13 +59,58 @@ TEST(ReportColumns, EveryHeadKeepsItsName) {
       {{"top1", "top1_id"}, {"top1", "top1_id"}},
       {{"log p", "-log p", "−log p/token", "- x"}, {"log_p", "neg_log_p", "neg_log_p_token", "x"}},
       {{"", "✅", "→"}, {"row", "column_2", "column_3"}},
-      {{"gap", "gap", "GAP"}, {"gap", "gap", "gap"}},
+      {{"gap", "gap", "GAP", "gap_2"}, {"gap", "gap_2", "gap_3", "gap_2_2"}},
+      {{"Layer", "Capa", "Layer", "Layer"}, {"layer", "capa", "layer_2", "layer_2_2"}},
+      {{"Config", "Exp"}, {"variant", "exp"}},
+      {{"Step", "Step (ms)", "Context (tokens)"}, {"step", "step", "context"}},
   };
   for (const auto& [heads, names] : cases) {
     std::vector<std::string> found;
     for (const ReportColumn& column : report_columns(heads, {})) found.push_back(column.name);
     EXPECT_EQ(found, names) << heads[0];
   }
+}
+
+TEST(ReportColumns, UnitsOfHeads) {
+  const std::tuple<const char*, const char*, const char*> cases[] = {
+      {"gap (%)", "gap", "percent"},
+      {"Δ %", "Δ", "percent"},
+      {"acc %", "acc", "percent"},
+      {"%", "percent", "percent"},
+      {"Power, W", "power", "W"},
+      {"tok/s", "tok_s", "tok/s"},
+      {"t/s", "t_s", "tok/s"},
+      {"decode tok/s", "decode_tok_s", "tok/s"},
+      {"latency ms", "latency_ms", "ms"},
+      {"Size (B)", "size", "bytes"},
+      {"params (B)", "params", "billion"},
+      {"x (B)", "x_b", ""},
+      {"min", "min", ""},
+      {"MAE, x", "mae_x", ""},
+      {"Block s", "block_s", ""},
+  };
+  for (const auto& [head, name, unit] : cases) {
+    const ReportColumn column = report_column(head, {});
+    EXPECT_EQ(column.name, name) << head;
+    EXPECT_EQ(column.unit, unit) << head;
+    EXPECT_EQ(column.written, head);
+  }
+}
+
+TEST(ReportColumns, PhasesInTheContractsWords) {
+  const std::tuple<const char*, const char*> cases[] = {{"decode 1", "decode1"},
+                                                        {"Decode step 12", "decode12"},
+                                                        {"decode0", "decode0"},
+                                                        {"Decode", "decode"},
+                                                        {"Prefill last", "prefill_last"},
+                                                        {"prefill", "prefill"},
+                                                        {"último prefill", "prefill_last"},
+                                                        {"decode0_shadow", ""},
+                                                        {"decode 01", ""},
+                                                        {"warmup", ""},
+                                                        {"", ""}};
+  for (const auto& [text, phase] : cases) EXPECT_EQ(phase_name(text), phase) << text;
+  EXPECT_EQ(report_column("decode 1 top1", {}).keys.dump(), R"({"phase":"decode1"})");
 }
 
 TEST(ReportColumns, LabelsOfRowsAreReadAsHeads) {

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "past/past_names.h"
+#include "past/written_date.h"
 
 namespace greta::runner {
 namespace {
@@ -165,6 +166,7 @@ void FactReader::facts(const Block& block) {
   }
   if (facts_.date.empty() && (text.starts_with("date") || text.starts_with("fecha"))) {
     facts_.date = date_in(block.text);
+    if (facts_.date.empty()) facts_.date = written_date_in(block.text);
     if (!facts_.date.empty()) text_.take(block.line);
   }
   if (text.starts_with("prompts:") && !block.code_spans.empty()) {

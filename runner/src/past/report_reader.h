@@ -17,7 +17,8 @@ struct PastLine {
   std::string text;
 };
 
-// What the head of a column or the label of a row became, where that is more than its letters.
+// What the head of a column, the label of a row or a cell that stands for another became, where
+// that is more than its letters.
 struct PastHead {
   std::string head, field;
   Json keys;  // {"phase": "decode0"}
@@ -30,7 +31,7 @@ struct PastReport {
   size_t figures = 0;           // twins of two languages count once
   size_t twins = 0;             // figures that the other language repeats
   std::vector<std::string> contradictions;  // where the two languages differ: both are kept
-  std::vector<PastLine> not_taken;          // lines with numbers that are no figure here
+  std::vector<PastLine> not_taken;          // what is no figure here, or has no key
   std::vector<PastHead> heads;
   std::vector<PastLine> texts;  // cells with a number in them that are kept as texts
   std::vector<int> not_utf8;    // lines with bytes that no text has; a cell has U+FFFD for them
