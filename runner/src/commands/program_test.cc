@@ -158,6 +158,11 @@ TEST_F(Program, ALongQueryEndsAtCtrlCAndWhenNobodyReads) {
   EXPECT_EQ(out(), "i\n1\n");
   EXPECT_EQ(*read_file(folder_ / "code"), "0\n") << err();
   EXPECT_LT(unread.wall_s, 10);
+  for (const std::string format : {"--csv", "--jsonl", "--json", "--md", ""}) {
+    const Finished full =
+        run({"/bin/sh", "-c", query + " SELECT i FROM n LIMIT 100000\" " + format + " >/dev/full"});
+    EXPECT_EQ(full.exit_code, 4) << format << err();
+  }
 }
 
 TEST_F(Program, SqlIsTheShellOfSqliteForReading) {
@@ -187,7 +192,10 @@ TEST_F(Program, SqlIsTheShellOfSqliteForReading) {
 }
 
 TEST_F(Program, JsonIsOneObjectALineAndTheStoreMayBeNamedAnywhere) {
-  spec("expect: [{id: g, metric: readout.gap, agg: max, le: 9}]\n");
+  // Prompts as long as each other have one answer and one gap of this engine: there is a lint.
+  const auto file = spec("expect: [{id: g, metric: readout.gap, agg: max, le: 9}]\n");
+  std::string text = *read_file(file);
+  folder_.write("T1.yaml", text.replace(text.find("hi there"), 8, "salut"));
   const auto done =
       greta({"run", "T1.yaml", "--executor", "host", "--json", "--store", "x.sqlite"});
   EXPECT_EQ(done.exit_code, 0) << err();

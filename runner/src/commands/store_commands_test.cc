@@ -6,11 +6,13 @@ namespace greta::runner {
 namespace {
 
 TEST_F(StoreCommands, WithoutAStoreTheySayHowToMakeOne) {
-  for (const auto& words : std::vector<std::vector<std::string>>{{"list"}, {"query", "SELECT 1"}}) {
+  for (const auto& words : std::vector<std::vector<std::string>>{
+           {"list"}, {"query", "SELECT 1"}, {"gc"}, {"gc", "--dry-run"}, {"accept", "B3.21"}}) {
     const Answer answer = greta(words);
     EXPECT_EQ(answer.exit_code, 2);
     EXPECT_NE(answer.err.find("there is no store yet"), std::string::npos) << answer.err;
     EXPECT_EQ(answer.out, "");
+    EXPECT_FALSE(std::filesystem::exists(root_ / "store.sqlite"));
   }
 }
 

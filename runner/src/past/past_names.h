@@ -2,6 +2,8 @@
 // What the words of past reports and file names mean: milestones, prompts, dates, record kinds.
 // runner/IMPORT.md states the rules. Private to `past`.
 
+#include <algorithm>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -52,5 +54,11 @@ FileNameParts file_name_parts(std::string_view file_name);
 
 // Whether a text has a number in it that stands alone (not that of B3.21, decode0 or MI300X).
 bool has_number(std::string_view text);
+
+// Whether a list of words has this one.
+template <size_t N>
+bool contains(const std::string_view (&names)[N], std::string_view name) {
+  return std::find(std::begin(names), std::end(names), name) != std::end(names);
+}
 
 }  // namespace greta::runner

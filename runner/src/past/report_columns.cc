@@ -96,11 +96,6 @@ std::string_view meaning(const Alias (&table)[N], std::string_view name) {
   return {};
 }
 
-template <size_t N>
-bool contains(const std::string_view (&names)[N], std::string_view name) {
-  return std::find(std::begin(names), std::end(names), name) != std::end(names);
-}
-
 // "decode0_top1" and "gap_prefill" are of one phase; returns the rest.
 std::string without_phase(const std::string& name, std::string& phase) {
   std::vector<std::string> words = name_words(name);

@@ -29,11 +29,6 @@ constexpr std::string_view kAggregatesOfNumbers[] = {"all",     "max",    "min",
                                                      "minimum", "todas",  "todos"};
 constexpr std::string_view kNumberKeys[] = {"layer", "head", "step", "context", "batch"};
 
-template <size_t N>
-bool contains(const std::string_view (&names)[N], std::string_view name) {
-  return std::find(std::begin(names), std::end(names), name) != std::end(names);
-}
-
 bool is_blank(const std::string& cell) {
   return cell.find_first_not_of(" \t\n") == std::string::npos;
 }

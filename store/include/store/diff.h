@@ -120,11 +120,11 @@ struct Diff {
   std::vector<Confounder> confounders;                          // model, hardware, commit first
   std::vector<MetricDiff> metrics;  // worst first; identical ones only while the list is small
   Verdict verdict = Verdict::not_comparable;
-  std::string reason;                           // why not comparable, or where first diverged
-  int64_t matched = 0, only_a = 0, only_b = 0;  // figures; records without a partner
+  std::string reason;                              // why not comparable, or where first diverged
+  int64_t matched = 0, only_a = 0, only_b = 0;     // figures; records without a partner
   int64_t figures_only_a = 0, figures_only_b = 0;  // of matched records
   std::vector<Unsteady> unsteady = {};
-  std::string reason_es = {};                   // the same in Spanish, for the report
+  std::string reason_es = {};  // the same in Spanish, for the report
   std::vector<VariantPair> variants = {};
   std::vector<OneSided> one_sided = {};
   // Worst first. They are no part of `verdict`; of the exit code only with `timings_count`.
